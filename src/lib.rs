@@ -1,1 +1,4 @@
-//! x
+//! wip
+pub mod domain;
+pub mod matching;
+pub mod store;

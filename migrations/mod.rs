@@ -1,0 +1,16 @@
+//! The schema, one change a file, on SQLite and Postgres alike. Changes only add: the previous release must survive
+//! them while replicas are replaced one by one.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261122_000001_initial;
+
+/// Every change, oldest first.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261122_000001_initial::Migration)]
+    }
+}

@@ -1,0 +1,146 @@
+//! What the service does: one operation, one transaction, one story. The doors decide when; this decides what.
+//!
+//! [`App`] is shared by every door and every pass. A [`Call`] says who asks, and in which moment. Operations that a
+//! caller may repeat are wrapped by [`App::once`], so that a retry gets the first answer.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::domain::id::ApiKeyId;
+use crate::domain::scope::{Scope, Scopes};
+use crate::domain::time::Timestamp;
+use crate::store::request::{self, Fingerprint};
+use crate::store::{Reader, Store, TenantScope, Txn};
+
+pub mod admin;
+pub mod announcement;
+pub mod auth;
+pub mod cluster;
+pub mod customer;
+pub mod defect;
+pub mod delivery;
+pub mod error;
+pub mod event;
+pub mod intake;
+pub mod matcher;
+pub mod product;
+pub mod reconcile;
+pub mod release;
+pub mod report;
+pub mod wake;
+
+pub use error::{Error, Resource};
+
+/// Who calls, and in which moment.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Whose rows it may touch.
+    pub scope: TenantScope,
+    /// The key that calls.
+    pub key: ApiKeyId,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// The caller's idempotency key.
+    pub request_id: Option<Uuid>,
+    /// The edge read the clock once.
+    pub now: Timestamp,
+}
+
+impl Call {
+    /// Refuses a key that lacks the scope.
+    pub fn need(&self, scope: Scope) -> Result<(), Error> {
+        if self.scopes.allow(scope) { Ok(()) } else { Err(Error::ScopeMissing { scope }) }
+    }
+
+    /// Who the events name.
+    pub fn actor(&self) -> String {
+        self.key.to_string()
+    }
+}
+
+/// What an operation that may be repeated came to.
+#[derive(Debug, Clone)]
+pub struct Once<T> {
+    /// Its result.
+    pub result: T,
+    /// It was done by an earlier call of the same request id.
+    pub replayed: bool,
+}
+
+/// The service.
+pub struct App {
+    /// What is remembered.
+    pub store: Store,
+    /// What time it is.
+    pub clock: Clock,
+    /// Hints that there is work.
+    pub wake: wake::Wake,
+    /// The matching index of each tenant.
+    pub matcher: matcher::Matcher,
+    /// What the ways out can do.
+    pub delivery: delivery::Deliverer,
+    auth: auth::KeyCache,
+}
+
+impl App {
+    /// Puts the service together.
+    pub fn new(store: Store, clock: Clock, deliverer: delivery::Deliverer) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            clock,
+            wake: wake::Wake::new(),
+            matcher: matcher::Matcher::new(),
+            delivery: deliverer,
+            auth: auth::KeyCache::new(),
+        })
+    }
+
+    /// Reads as this caller, outside a transaction.
+    pub fn read(&self, call: &Call) -> Reader<'_> {
+        self.store.reader(call.scope)
+    }
+
+    /// Begins to write as this caller.
+    pub async fn begin(&self, call: &Call) -> Result<Txn, Error> {
+        Ok(self.store.begin(call.scope, &call.actor(), call.now).await?)
+    }
+
+    /// Looks for an earlier answer to this request, first thing in the transaction that will do it (law 2). `body` is
+    /// everything the caller asked for; what is returned is what [`App::remember`] was given then.
+    pub async fn earlier<B: Serialize>(
+        &self,
+        txn: &Txn,
+        call: &Call,
+        method: &str,
+        body: &B,
+    ) -> Result<Option<Value>, Error> {
+        let Some(request_id) = call.request_id else { return Ok(None) };
+        let Some(answered) = request::find(txn, method, request_id).await? else { return Ok(None) };
+        let fields = answered.fingerprint.differences(&Fingerprint::of(body));
+        if fields.is_empty() {
+            Ok(Some(answered.result))
+        } else {
+            Err(Error::KeyReused { key: format!("request_id {request_id}"), fields })
+        }
+    }
+
+    /// Remembers the answer to this request, last thing in the transaction that did it. `result` names what was made
+    /// or changed, enough to answer again.
+    pub async fn remember<B: Serialize>(
+        &self,
+        txn: &Txn,
+        call: &Call,
+        method: &str,
+        body: &B,
+        result: Value,
+    ) -> Result<(), Error> {
+        if let Some(request_id) = call.request_id {
+            request::remember(txn, method, request_id, Fingerprint::of(body), result).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,925 @@
+//! Email, through one relay, spoken step by step.
+//!
+//! The steps matter: before the message's text is sent a lost connection means nothing arrived, after its final dot it
+//! means nobody knows. Lettre's transport reports both the same way, so this file builds letters and parses answers with
+//! lettre but walks through the transaction itself and always knows the [`Step`]. Connections are kept open between
+//! messages, a bounded number of them, with Nagle's algorithm off (it would add 40 ms to every message).
+//!
+//! One recipient a message. A retry of the same delivery carries the same `Message-ID`, boundary and words, so that
+//! mailboxes can recognise it. Left to the relay: DKIM signing, MX lookups, and what bounces later.
+
+use std::error::Error as _;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::{Address, Message as Letter};
+use rustls::pki_types::ServerName;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use url::{Host, Url};
+
+use super::{Channel, ChannelConfigError, Message, Outcome, Sending, text};
+use crate::domain::time::Timestamp;
+
+/// Greylisting relays want the same message again after a while; half an hour satisfies nearly all of them.
+const GREYLISTED: Duration = Duration::from_secs(30 * 60);
+
+/// A full mailbox is not emptied within minutes.
+const MAILBOX_FULL: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// Relays commonly hang up on connections that idle for a minute, and after a hundred messages.
+const MAX_IDLE: Duration = Duration::from_secs(45);
+const MAX_MESSAGES: u32 = 100;
+
+/// How much of an answer is kept.
+const MAX_DETAIL_CHARS: usize = 500;
+
+/// How the connection to the relay is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// Not at all: for a relay on this machine and for tests.
+    None,
+    /// In the clear first, then upgraded; without the upgrade nothing is sent. Usually port 587.
+    StartTls,
+    /// From the first byte. Usually port 465.
+    Implicit,
+}
+
+/// How to reach the relay, and as whom to write.
+#[derive(Debug, Clone)]
+pub struct EmailConfig {
+    /// The relay's name; its certificate must carry it.
+    pub host: String,
+    /// The relay's port.
+    pub port: u16,
+    /// How the connection is secured.
+    pub tls: Tls,
+    /// Whom to log in as; absent for a relay that knows us by address.
+    pub username: Option<String>,
+    /// The password that goes with it.
+    pub password: Option<SecretString>,
+    /// The sender: `Acme Support <support@acme.example>` or the bare address.
+    pub from: String,
+    /// Where answers go, if not to the sender.
+    pub reply_to: Option<String>,
+    /// How long one attempt may take altogether. Half of it is kept for the relay's final answer.
+    pub timeout: Duration,
+    /// How many connections may be open at once.
+    pub pool: u32,
+    /// The part of `Message-ID` after the `@`: a domain of the sender's.
+    pub message_id_domain: String,
+    /// What `List-Id` says, without brackets: a name below a domain of the sender's, as `fixes.acme.example`.
+    pub list_id: Option<String>,
+}
+
+/// The email channel. See the module's docs.
+pub struct Email {
+    relay: (String, u16),
+    security: Security,
+    credentials: Option<Credentials>,
+    hello: ClientId,
+    from: Mailbox,
+    reply_to: Option<Mailbox>,
+    message_id_domain: String,
+    list_id: Option<String>,
+    timeout: Duration,
+    lines: Semaphore,
+    idle: Mutex<Vec<Idle>>,
+}
+
+enum Security {
+    None,
+    StartTls(TlsParameters),
+    Implicit { connector: TlsConnector, name: ServerName<'static> },
+}
+
+/// An open connection that is between messages.
+struct Idle {
+    connection: AsyncSmtpConnection,
+    sent: u32,
+    since: Instant,
+}
+
+/// An open connection that is used, with the permit to have one.
+struct Line<'a> {
+    connection: AsyncSmtpConnection,
+    sent: u32,
+    _permit: SemaphorePermit<'a>,
+}
+
+/// A message in the form it crosses the wire.
+struct Composed {
+    recipient: Address,
+    bytes: Vec<u8>,
+}
+
+/// How far an attempt has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Connect, greeting, EHLO, STARTTLS.
+    Connect,
+    /// AUTH.
+    LogIn,
+    /// MAIL FROM: the relay judges the sender, not yet the recipient.
+    Sender,
+    /// RCPT TO.
+    Recipient,
+    /// DATA, before any of the text is sent.
+    Data,
+    /// The text has been (partly) sent: without an answer it may have been accepted.
+    Content,
+}
+
+impl Email {
+    /// Checks the configuration and prepares the channel; connects to nothing yet.
+    pub fn new(config: EmailConfig) -> Result<Self, ChannelConfigError> {
+        let mailbox = |key, text: &str| -> Result<Mailbox, ChannelConfigError> {
+            check_header(text).map_err(|reason| ChannelConfigError::new(key, reason))?;
+            text.parse().map_err(|_| ChannelConfigError::new(key, "is not a mailbox like `Name <name@example.com>`"))
+        };
+        let domain = |key, text: &str| match Host::parse(text) {
+            Ok(Host::Domain(name)) if name == text => Ok(name),
+            _ => Err(ChannelConfigError::new(key, "is not a lower-case domain name")),
+        };
+        if config.pool == 0 {
+            return Err(ChannelConfigError::new("pool", "must be at least 1"));
+        }
+        if config.timeout.is_zero() {
+            return Err(ChannelConfigError::new("timeout", "must not be zero"));
+        }
+        let credentials = match (config.username, config.password) {
+            (None, None) => None,
+            (Some(name), Some(password)) => Some(Credentials::new(name, password.expose_secret().to_owned())),
+            (None, Some(_)) => return Err(ChannelConfigError::new("username", "is missing beside a password")),
+            (Some(_), None) => return Err(ChannelConfigError::new("password", "is missing beside a username")),
+        };
+        let local = config.host == "localhost" || config.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        if credentials.is_some() && config.tls == Tls::None && !local {
+            return Err(ChannelConfigError::new("tls", "must not be `none` where a password is sent over a network"));
+        }
+        let security = match config.tls {
+            Tls::None => Security::None,
+            Tls::StartTls => Security::StartTls(
+                TlsParameters::new(config.host.clone()).map_err(|error| ChannelConfigError::new("tls", error))?,
+            ),
+            Tls::Implicit => Security::Implicit {
+                connector: TlsConnector::from(Arc::new(super::tls_client_config(&[]))),
+                name: ServerName::try_from(config.host.clone())
+                    .map_err(|_| ChannelConfigError::new("host", "is not a name a certificate can carry"))?,
+            },
+        };
+        Ok(Self {
+            security,
+            credentials,
+            hello: ClientId::default(),
+            from: mailbox("from", &config.from)?,
+            reply_to: config.reply_to.as_deref().map(|text| mailbox("reply_to", text)).transpose()?,
+            message_id_domain: domain("message_id_domain", &config.message_id_domain)?,
+            list_id: config.list_id.as_deref().map(|text| domain("list_id", text)).transpose()?,
+            timeout: config.timeout,
+            lines: Semaphore::new(config.pool as usize),
+            idle: Mutex::default(),
+            relay: (config.host, config.port),
+        })
+    }
+
+    async fn attempt(&self, message: &Message) -> Outcome {
+        let composed = match self.compose(message) {
+            Ok(composed) => composed,
+            Err(reason) => return Outcome::Rejected { bounced: false, detail: reason },
+        };
+        let start = Instant::now();
+        let mut line = match timeout_at(start + self.timeout / 2, self.begin(&composed)).await {
+            Ok(Ok(line)) => line,
+            Ok(Err(outcome)) => return outcome,
+            Err(_) => return transient("the relay did not answer in time; nothing was sent"),
+        };
+        match timeout_at(start + self.timeout, line.connection.message(&composed.bytes)).await {
+            Ok(Ok(response)) => {
+                let answer = response.message().collect::<Vec<_>>().join(" ");
+                self.park(line);
+                Outcome::Delivered { detail: detail(&format!("{} {answer}", response.code()), &composed) }
+            }
+            Ok(Err(error)) => {
+                if error.status().is_some() {
+                    self.park(line);
+                }
+                judge_error(Step::Content, &error, &composed)
+            }
+            Err(_) => Outcome::Unknown { detail: "AMBIGUOUS: sent, and the relay did not answer in time".to_owned() },
+        }
+    }
+
+    /// Builds the message, or says which part of it cannot be sent.
+    fn compose(&self, message: &Message) -> Result<Composed, String> {
+        let recipient = parse_address(&message.address).map_err(|reason| format!("the address {reason}"))?;
+        check_header(&message.subject).map_err(|reason| format!("the subject {reason}"))?;
+        let raw = |name: &'static str, value: String| {
+            // Lettre folds at spaces; without any the line may be long, and RFC 5322 has a limit.
+            if value.len() > 900 {
+                Err(format!("the header {name} is too long"))
+            } else {
+                Ok(HeaderValue::new(HeaderName::new_from_ascii_str(name), value))
+            }
+        };
+        let mut letter = Letter::builder()
+            .date(calendar(message.now))
+            .from(self.from.clone())
+            .to(Mailbox::new(None, recipient.clone()))
+            .subject(&*message.subject)
+            .raw_header(raw("Message-ID", format!("<{}@{}>", message.delivery, self.message_id_domain))?)
+            .raw_header(raw("Auto-Submitted", "auto-generated".to_owned())?);
+        if let Some(reply_to) = &self.reply_to {
+            letter = letter.reply_to(reply_to.clone());
+        }
+        if let Some(list_id) = &self.list_id {
+            letter = letter.raw_header(raw("List-Id", format!("<{list_id}>"))?);
+        }
+        if let Some(text) = &message.unsubscribe_url {
+            let url = check_header(text).and_then(|()| Url::parse(text).map_err(|error| error.to_string()));
+            let url = url.map_err(|reason| format!("the unsubscribe URL {reason}"))?;
+            match url.scheme() {
+                "https" => {
+                    letter = letter
+                        .raw_header(raw("List-Unsubscribe", format!("<{url}>"))?)
+                        .raw_header(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())?);
+                }
+                // One click is only defined over https; without it a mail program opens the page.
+                "http" => letter = letter.raw_header(raw("List-Unsubscribe", format!("<{url}>"))?),
+                _ => return Err("the unsubscribe URL is not a web address".to_owned()),
+            }
+        }
+        let body = MultiPart::alternative()
+            .boundary(format!("hearback-{}", message.delivery.uuid().simple()))
+            .singlepart(SinglePart::plain(message.text.clone()))
+            .singlepart(SinglePart::html(message.html.clone()));
+        let letter = letter.multipart(body).map_err(|error| format!("the message cannot be built: {error}"))?;
+        Ok(Composed { recipient, bytes: letter.formatted() })
+    }
+
+    /// Brings a connection to the point where the text is awaited.
+    async fn begin(&self, composed: &Composed) -> Result<Line<'_>, Outcome> {
+        let permit = self.lines.acquire().await.expect("the semaphore is never closed");
+        let (connection, sent) = match self.reuse().await {
+            Some(idle) => (idle.connection, idle.sent),
+            None => (self.connect().await.map_err(|(step, error)| judge_failure(step, &error, composed))?, 0),
+        };
+        let mut line = Line { connection, sent, _permit: permit };
+        match introduce(&mut line.connection, self.from.email.clone(), composed).await {
+            Ok(()) => Ok(line),
+            Err(Refusal::Answer(step, error)) => {
+                let outcome = judge_error(step, &error, composed);
+                if error.status().is_some_and(|code| u16::from(code) != 421) {
+                    self.park(line);
+                }
+                Err(outcome)
+            }
+            Err(Refusal::Incapable(reason)) => {
+                self.park(line);
+                Err(Outcome::Rejected { bounced: false, detail: reason.to_owned() })
+            }
+        }
+    }
+
+    /// An idle connection that still answers, freed of whatever its last message left behind.
+    async fn reuse(&self) -> Option<Idle> {
+        loop {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            if idle.since.elapsed() < MAX_IDLE && idle.connection.command(Rset).await.is_ok() {
+                return Some(idle);
+            }
+        }
+    }
+
+    fn park(&self, line: Line<'_>) {
+        let sent = line.sent + 1;
+        if sent < MAX_MESSAGES {
+            let idle = Idle { connection: line.connection, sent, since: Instant::now() };
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+        }
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, (Step, Failure)> {
+        let at = |step| move |error| (step, Failure::Smtp(error));
+        let (host, port) = &self.relay;
+        let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|e| (Step::Connect, Failure::Io(e)))?;
+        tcp.set_nodelay(true).map_err(|e| (Step::Connect, Failure::Io(e)))?;
+        let stream: Box<dyn AsyncTokioStream> = match &self.security {
+            Security::Implicit { connector, name } => {
+                let tls = connector.connect(name.clone(), tcp).await;
+                Box::new(OverTls(tls.map_err(|e| (Step::Connect, Failure::Io(e)))?))
+            }
+            Security::None | Security::StartTls(_) => Box::new(tcp),
+        };
+        let mut connection =
+            AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(at(Step::Connect))?;
+        if let Security::StartTls(parameters) = &self.security {
+            connection.starttls(parameters.clone(), &self.hello).await.map_err(at(Step::Connect))?;
+        }
+        if let Some(credentials) = &self.credentials {
+            connection.auth(&[Mechanism::Plain, Mechanism::Login], credentials).await.map_err(at(Step::LogIn))?;
+        }
+        Ok(connection)
+    }
+}
+
+impl Channel for Email {
+    fn send<'a>(&'a self, message: &'a Message) -> Sending<'a> {
+        Box::pin(self.attempt(message))
+    }
+}
+
+/// Why there is no connection.
+enum Failure {
+    Io(io::Error),
+    Smtp(lettre::transport::smtp::Error),
+}
+
+/// Why a transaction did not begin.
+enum Refusal {
+    Answer(Step, lettre::transport::smtp::Error),
+    Incapable(&'static str),
+}
+
+/// Names sender and recipient and asks to send the text.
+async fn introduce(line: &mut AsyncSmtpConnection, from: Address, composed: &Composed) -> Result<(), Refusal> {
+    let mut parameters = Vec::new();
+    if !composed.recipient.user().is_ascii() {
+        if !line.server_info().supports_feature(Extension::SmtpUtfEight) {
+            return Err(Refusal::Incapable("the relay cannot send to addresses with letters beyond ASCII"));
+        }
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
+    if !composed.bytes.is_ascii() {
+        if !line.server_info().supports_feature(Extension::EightBitMime) {
+            return Err(Refusal::Incapable("the relay cannot send text beyond ASCII"));
+        }
+        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    let at = |step| move |error| Refusal::Answer(step, error);
+    line.command(Mail::new(Some(from), parameters)).await.map_err(at(Step::Sender))?;
+    line.command(Rcpt::new(composed.recipient.clone(), Vec::new())).await.map_err(at(Step::Recipient))?;
+    line.command(Data).await.map_err(at(Step::Data))?;
+    Ok(())
+}
+
+fn judge_failure(step: Step, failure: &Failure, composed: &Composed) -> Outcome {
+    match failure {
+        Failure::Io(error) => transient(&format!("no connection to the relay: {error}")),
+        Failure::Smtp(error) => judge_error(step, error, composed),
+    }
+}
+
+/// What an error means at this step: an answer is judged by its code, silence by whether the text was on its way.
+fn judge_error(step: Step, error: &lettre::transport::smtp::Error, composed: &Composed) -> Outcome {
+    let said = error.source().map(ToString::to_string).unwrap_or_default();
+    match error.status() {
+        Some(code) => {
+            let said = detail(&said, composed);
+            judge(step, code.into(), &said)
+        }
+        None if step == Step::Content => Outcome::Unknown {
+            detail: format!("AMBIGUOUS: sent, and the answer was lost: {}", detail(&said, composed)),
+        },
+        // The relay offers no way to log in that we know: an operator has to look.
+        None if step == Step::LogIn && error.is_client() => config(&detail(&said, composed)),
+        None => transient(&format!("the connection failed before anything was sent: {}", detail(&said, composed))),
+    }
+}
+
+/// Judges a negative answer by its code, its enhanced code (RFC 3463) and what it was an answer to.
+fn judge(step: Step, code: u16, said: &str) -> Outcome {
+    let answer = format!("{code} {said}");
+    let enhanced = enhanced(said);
+    let about_recipient = matches!(step, Step::Recipient | Step::Data | Step::Content);
+    match (code, enhanced) {
+        (530 | 534 | 535 | 538, _) => config(&answer),
+        (400..=499, _) if matches!(code, 450 | 451) || matches!(enhanced, Some((_, 7, _))) => {
+            Outcome::Retry { not_before: Some(GREYLISTED), detail: format!("TRANSIENT: {answer}") }
+        }
+        (..=499, Some((_, 2, 2))) => full(&answer),
+        (..=499, _) => transient(&answer),
+        // The relay will not work for us at all. That says nothing about the recipient, and somebody may repair it.
+        _ if !about_recipient => Outcome::Retry { not_before: None, detail: format!("SENDER_FAULT: {answer}") },
+        (550 | 551 | 553, Some((5, 1, 1 | 2 | 3 | 6 | 10))) => {
+            Outcome::Rejected { bounced: true, detail: format!("HARD_BOUNCE: {answer}") }
+        }
+        (_, Some((5, 2, 2))) | (552, None) => full(&answer),
+        (_, Some((5, 7, _))) => Outcome::Rejected { bounced: false, detail: format!("SENDER_FAULT: {answer}") },
+        _ => Outcome::Rejected { bounced: false, detail: format!("PERMANENT: {answer}") },
+    }
+}
+
+/// The enhanced code an answer begins with, as `5.1.1`.
+fn enhanced(said: &str) -> Option<(u16, u16, u16)> {
+    let mut parts = said.split_whitespace().next()?.splitn(3, '.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??, parts.next()??))
+}
+
+fn transient(detail: &str) -> Outcome {
+    Outcome::Retry { not_before: None, detail: format!("TRANSIENT: {detail}") }
+}
+
+fn full(answer: &str) -> Outcome {
+    Outcome::Retry { not_before: Some(MAILBOX_FULL), detail: format!("SOFT: {answer}") }
+}
+
+fn config(answer: &str) -> Outcome {
+    Outcome::Retry { not_before: None, detail: format!("CONFIG: the relay does not let us in: {answer}") }
+}
+
+/// What the relay said, fit to be kept: relays like to repeat the address, and erasing a customer must not leave it here.
+fn detail(said: &str, composed: &Composed) -> String {
+    let mut said = text::one_line(said, MAX_DETAIL_CHARS);
+    let address = composed.recipient.as_ref() as &str;
+    while let Some(at) = said.to_ascii_lowercase().find(&address.to_ascii_lowercase()) {
+        said.replace_range(at..at + address.len(), "[address]");
+    }
+    said
+}
+
+/// The moment for the `Date` header, held within the years such a header can name.
+fn calendar(moment: Timestamp) -> SystemTime {
+    const LATEST_S: u64 = 253_402_300_799; // 9999-12-31T23:59:59Z
+    let seconds = u64::try_from(moment.micros().div_euclid(1_000_000)).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(LATEST_S))
+}
+
+/// Refuses what could end a header early.
+fn check_header(value: &str) -> Result<(), String> {
+    if value.chars().any(char::is_control) {
+        Err("contains a line break or control character".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+/// Says whether mail can be sent to an address, in words for the one who entered it.
+///
+/// Accepts plain addresses with international domains; refuses display names, quoted local parts, address literals and
+/// everything else that is legal in theory and an attack in practice.
+pub fn check_email_address(text: &str) -> Result<(), String> {
+    parse_address(text).map(|_| ())
+}
+
+fn parse_address(text: &str) -> Result<Address, String> {
+    if text.len() > 254 {
+        return Err("is longer than 254 bytes".to_owned());
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace() || text::is_invisible(c)) {
+        return Err("contains a space, line break or invisible character".to_owned());
+    }
+    let (user, domain) = text.split_once('@').ok_or("has no @")?;
+    let atom = |c: char| {
+        c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && c.is_alphanumeric())
+    };
+    if user.len() > 64 || !user.split('.').all(|part| !part.is_empty() && part.chars().all(atom)) {
+        return Err("has a part before the @ that is not a mailbox name".to_owned());
+    }
+    if !domain.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '.') {
+        return Err("has a part after the @ that is not a domain name".to_owned());
+    }
+    match Host::parse(domain) {
+        Ok(Host::Domain(name)) if is_mail_domain(&name) => {
+            Address::new(user, name).map_err(|error| format!("is not an email address: {error}"))
+        }
+        _ => Err("has a part after the @ that is not a domain name".to_owned()),
+    }
+}
+
+fn is_mail_domain(name: &str) -> bool {
+    let label = |part: &str| (1..=63).contains(&part.len()) && !part.starts_with('-') && !part.ends_with('-');
+    name.contains('.') && name.split('.').all(label) && !name.ends_with(".localhost")
+}
+
+/// A TLS stream that lettre takes for a plain one, so that our own connector with our own socket options stands below it.
+#[derive(Debug)]
+struct OverTls(TlsStream<TcpStream>);
+
+impl AsyncTokioStream for OverTls {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.get_ref().0.peer_addr()
+    }
+}
+
+impl AsyncRead for OverTls {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for OverTls {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::{Server, Turn, message, nobody, say};
+    use super::*;
+
+    fn config(server: SocketAddr) -> EmailConfig {
+        EmailConfig {
+            host: server.ip().to_string(),
+            port: server.port(),
+            tls: Tls::None,
+            username: None,
+            password: None,
+            from: "Acme Support <support@acme.example>".to_owned(),
+            reply_to: Some("help@acme.example".to_owned()),
+            timeout: Duration::from_secs(10),
+            pool: 2,
+            message_id_domain: "acme.example".to_owned(),
+            list_id: Some("fixes.acme.example".to_owned()),
+        }
+    }
+
+    async fn send(script: &[(&'static str, Turn)]) -> (Outcome, Server) {
+        let relay = Server::relay(script).await;
+        let outcome = Email::new(config(relay.address)).unwrap().send(&message("ada@example.org")).await;
+        (outcome, relay)
+    }
+
+    fn composed(message: &Message) -> Result<String, String> {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let email = Email::new(config(nowhere)).unwrap();
+        email.compose(message).map(|composed| String::from_utf8(composed.bytes).unwrap())
+    }
+
+    #[test]
+    fn a_letter_carries_the_headers_of_an_automatic_message() {
+        let letter = composed(&message("ada@example.org")).unwrap();
+        let (headers, body) = letter.split_once("\r\n\r\n").unwrap();
+        for expected in [
+            "Date: Sun, 03 May 2026 12:00:00 +0000",
+            "From: \"Acme Support\" <support@acme.example>",
+            "Reply-To: help@acme.example",
+            "To: ada@example.org",
+            "Subject: Fixed: \"Export fails\"",
+            "Message-ID: <dlv_0192f3c4000070008000000000000001@acme.example>",
+            "List-Id: <fixes.acme.example>",
+            "List-Unsubscribe: <https://hearback.example/u/abc>",
+            "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+            "Auto-Submitted: auto-generated",
+            "MIME-Version: 1.0",
+        ] {
+            assert_eq!(headers.lines().filter(|line| *line == expected).count(), 1, "{expected}\n{headers}");
+        }
+        assert!(headers.contains("Content-Type: multipart/alternative;"), "{headers}");
+        let (plain, html) = (body.find("text/plain").unwrap(), body.find("text/html").unwrap());
+        assert!(plain < html, "the richest part comes last");
+        assert_eq!(letter, composed(&message("ada@example.org")).unwrap(), "a retry is the same letter");
+    }
+
+    #[test]
+    fn foreign_letters_are_encoded_and_long_links_stay_whole() {
+        let url = format!("https://hearback.example/u/{}", "a".repeat(300));
+        let letter = composed(&Message {
+            subject: "Behoben: „Export schlägt fehl“".to_owned(),
+            text: "Grüße".to_owned(),
+            unsubscribe_url: Some(url.clone()),
+            ..message("ada@bücher.example")
+        })
+        .unwrap();
+        assert!(letter.is_ascii());
+        assert!(letter.contains("Subject: Behoben: =?utf-8?b?"), "{letter}");
+        assert!(letter.contains("To: ada@xn--bcher-kva.example\r\n"), "{letter}");
+        assert!(letter.contains(&format!("List-Unsubscribe: <{url}>\r\n")), "{letter}");
+    }
+
+    #[test]
+    fn without_https_there_is_no_one_click() {
+        let letter = |url: Option<&str>| {
+            composed(&Message { unsubscribe_url: url.map(str::to_owned), ..message("a@b.example") })
+        };
+        let plain = letter(Some("http://localhost:8080/u/abc")).unwrap();
+        assert!(plain.contains("List-Unsubscribe: <http://localhost:8080/u/abc>") && !plain.contains("One-Click"));
+        assert!(!letter(None).unwrap().contains("List-Unsubscribe"));
+        assert!(letter(Some("javascript:alert(1)")).is_err());
+    }
+
+    #[tokio::test]
+    async fn header_injection_is_refused_before_anything_is_sent() {
+        let relay = Server::relay(&[]).await;
+        let email = Email::new(config(relay.address)).unwrap();
+        for evil in ["a\r\nBcc: b@x.example", "a\nb", "a\rb", "a\0b", "a\r\n\r\nbody", "\u{7f}", "a\u{85}b"] {
+            let messages = [
+                Message { subject: evil.to_owned(), ..message("ada@example.org") },
+                Message { address: format!("ada@example.org{evil}"), ..message("") },
+                Message { unsubscribe_url: Some(format!("https://x.example/{evil}")), ..message("ada@example.org") },
+            ];
+            for message in messages {
+                let outcome = email.send(&message).await;
+                assert!(matches!(outcome, Outcome::Rejected { bounced: false, .. }), "{evil:?} {outcome:?}");
+            }
+            let mut config = config(relay.address);
+            config.from = format!("Acme{evil} <support@acme.example>");
+            assert_eq!(Email::new(config).err().unwrap().key, "from");
+        }
+        assert_eq!(relay.connections(), 0);
+    }
+
+    #[test]
+    fn a_half_configured_channel_is_not_set_up() {
+        let faults: [(&str, fn(&mut EmailConfig)); 9] = [
+            ("pool", |config| config.pool = 0),
+            ("timeout", |config| config.timeout = Duration::ZERO),
+            ("username", |config| config.password = Some("x".into())),
+            ("password", |config| config.username = Some("x".to_owned())),
+            ("from", |config| config.from = "nobody".to_owned()),
+            ("reply_to", |config| config.reply_to = Some("a b".to_owned())),
+            ("message_id_domain", |config| config.message_id_domain = "a b>".to_owned()),
+            ("list_id", |config| config.list_id = Some("<x>".to_owned())),
+            ("tls", |config| {
+                (config.host, config.username) = ("relay.example".to_owned(), Some("x".to_owned()));
+                config.password = Some("x".into());
+            }),
+        ];
+        for (key, fault) in faults {
+            let mut config = config(SocketAddr::from(([127, 0, 0, 1], 25)));
+            fault(&mut config);
+            assert_eq!(Email::new(config).err().map(|error| error.key), Some(key));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_accepted_letter_is_delivered() {
+        let (outcome, relay) = send(&[]).await;
+        assert_eq!(outcome, Outcome::Delivered { detail: "250 2.0.0 queued as 4711".to_owned() });
+        let said = relay.said();
+        assert_eq!(said[1..4], ["MAIL FROM:<support@acme.example>", "RCPT TO:<ada@example.org>", "DATA"]);
+        assert!(said[4].contains("there is a fix."));
+    }
+
+    #[tokio::test]
+    async fn every_answer_has_its_meaning() {
+        let rejected =
+            |bounced| move |outcome: &Outcome| matches!(outcome, Outcome::Rejected { bounced: b, .. } if *b == bounced);
+        let retry = |wait: Option<Duration>| move |outcome: &Outcome| matches!(outcome, Outcome::Retry { not_before, .. } if *not_before == wait);
+        type Expected = Box<dyn Fn(&Outcome) -> bool>;
+        let (bounced, refused): (fn() -> Expected, fn() -> Expected) = (
+            || Box::new(|o| matches!(o, Outcome::Rejected { bounced: true, .. })),
+            || Box::new(|o| matches!(o, Outcome::Rejected { bounced: false, .. })),
+        );
+        let cases: Vec<(&'static str, &str, &str, Expected)> = vec![
+            ("CONNECT", "421 4.3.2 too busy", "TRANSIENT", Box::new(retry(None))),
+            ("CONNECT", "554 5.7.1 not you", "SENDER_FAULT", Box::new(retry(None))),
+            ("EHLO", "550 no", "SENDER_FAULT", Box::new(retry(None))),
+            ("MAIL", "421 closing", "TRANSIENT", Box::new(retry(None))),
+            ("MAIL", "451 4.7.1 slow down", "TRANSIENT", Box::new(retry(Some(GREYLISTED)))),
+            ("MAIL", "530 5.7.0 authentication required", "CONFIG", Box::new(retry(None))),
+            ("MAIL", "550 5.1.8 bad sender", "SENDER_FAULT", Box::new(retry(None))),
+            ("MAIL", "538 5.7.11 encryption required", "CONFIG", Box::new(retry(None))),
+            ("RCPT", "450 4.2.0 greylisted", "TRANSIENT", Box::new(retry(Some(GREYLISTED)))),
+            ("RCPT", "451 try later", "TRANSIENT", Box::new(retry(Some(GREYLISTED)))),
+            ("RCPT", "452 4.3.1 disk full", "TRANSIENT", Box::new(retry(None))),
+            ("RCPT", "452 4.2.2 over quota", "SOFT", Box::new(retry(Some(MAILBOX_FULL)))),
+            ("RCPT", "421 4.7.0 rate", "TRANSIENT", Box::new(retry(Some(GREYLISTED)))),
+            ("RCPT", "550 5.1.1 no such user", "HARD_BOUNCE", bounced()),
+            ("RCPT", "550 5.1.2 no such host", "HARD_BOUNCE", bounced()),
+            ("RCPT", "553 5.1.3 bad syntax", "HARD_BOUNCE", bounced()),
+            ("RCPT", "551 5.1.6 moved", "HARD_BOUNCE", bounced()),
+            ("RCPT", "550 5.1.10 null MX", "HARD_BOUNCE", bounced()),
+            ("RCPT", "550 no such user", "PERMANENT", refused()),
+            ("RCPT", "550 5.7.1 policy", "SENDER_FAULT", refused()),
+            ("RCPT", "552 5.2.2 mailbox full", "SOFT", Box::new(retry(Some(MAILBOX_FULL)))),
+            ("RCPT", "554 no", "PERMANENT", refused()),
+            ("DATA", "554 5.5.1 no valid recipients", "PERMANENT", refused()),
+            ("DATA", "451 4.3.0 later", "TRANSIENT", Box::new(retry(Some(GREYLISTED)))),
+            ("CONTENT", "550 5.1.1 no such user", "HARD_BOUNCE", bounced()),
+            ("CONTENT", "550 5.7.26 unauthenticated", "SENDER_FAULT", refused()),
+            ("CONTENT", "552 5.3.4 too big", "PERMANENT", Box::new(rejected(false))),
+            ("CONTENT", "452 4.3.1 disk full", "TRANSIENT", Box::new(retry(None))),
+        ];
+        for (verb, answer, class, expected) in cases {
+            let (outcome, _relay) = send(&[(verb, say(&format!("{answer}\r\n")))]).await;
+            assert!(expected(&outcome), "{verb} {answer}: {outcome:?}");
+            assert!(outcome.detail().starts_with(class), "{verb} {answer}: {outcome:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_before_the_text_is_a_retry_and_after_it_is_unknown() {
+        for verb in ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA"] {
+            let (outcome, _relay) = send(&[(verb, Turn::HangUp)]).await;
+            assert!(matches!(outcome, Outcome::Retry { not_before: None, .. }), "{verb}: {outcome:?}");
+        }
+        for reply in [Turn::HangUp, say("garbage\r\n"), say("250-half an ans")] {
+            let close = matches!(reply, Turn::Say(ref text) if text.starts_with("250-"));
+            if !close {
+                let (outcome, _relay) = send(&[("CONTENT", reply)]).await;
+                assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+            }
+        }
+        let outcome = Email::new(config(nobody().await)).unwrap().send(&message("ada@example.org")).await;
+        assert!(matches!(outcome, Outcome::Retry { not_before: None, .. }), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_stalls_is_left_in_time() {
+        let short = |server: &Server| EmailConfig { timeout: Duration::from_secs(2), ..config(server.address) };
+        for (verb, turn) in [("RCPT", Turn::Silence), ("RCPT", Turn::Endless("250-and more\r\n".to_owned()))] {
+            let relay = Server::relay(&[(verb, turn)]).await;
+            let outcome = Email::new(short(&relay)).unwrap().send(&message("ada@example.org")).await;
+            assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+        }
+        for turn in [Turn::Silence, say("250-half an answer")] {
+            let relay = Server::relay(&[("CONTENT", turn)]).await;
+            let outcome = Email::new(short(&relay)).unwrap().send(&message("ada@example.org")).await;
+            assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_and_a_dead_one_is_replaced() {
+        let relay = Server::relay(&[]).await;
+        let email = Email::new(config(relay.address)).unwrap();
+        for _ in 0..3 {
+            assert!(matches!(email.send(&message("ada@example.org")).await, Outcome::Delivered { .. }));
+        }
+        assert_eq!(relay.connections(), 1);
+
+        let forgetful = Server::relay(&[("RSET", Turn::HangUp)]).await;
+        let email = Email::new(config(forgetful.address)).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(email.send(&message("ada@example.org")).await, Outcome::Delivered { .. }));
+        }
+        assert_eq!(forgetful.connections(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_recipient_does_not_cost_the_connection() {
+        let relay = Server::relay(&[("RCPT", say("550 5.1.1 unknown\r\n"))]).await;
+        let email = Email::new(config(relay.address)).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(email.send(&message("ada@example.org")).await, Outcome::Rejected { bounced: true, .. }));
+        }
+        assert_eq!(relay.connections(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_relay_without_starttls_gets_neither_password_nor_letter() {
+        let relay = Server::relay(&[]).await;
+        let config = EmailConfig {
+            tls: Tls::StartTls,
+            username: Some("acme".to_owned()),
+            password: Some("secret".into()),
+            ..config(relay.address)
+        };
+        let outcome = Email::new(config).unwrap().send(&message("ada@example.org")).await;
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+        assert!(!relay.said().iter().any(|line| line.starts_with("AUTH") || line.starts_with("MAIL")));
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_a_matter_for_the_operator() {
+        let relay = Server::relay(&[("AUTH", say("535 5.7.8 bad credentials\r\n"))]).await;
+        let config =
+            EmailConfig { username: Some("acme".to_owned()), password: Some("secret".into()), ..config(relay.address) };
+        let outcome = Email::new(config).unwrap().send(&message("ada@example.org")).await;
+        assert!(matches!(&outcome, Outcome::Retry { detail, .. } if detail.starts_with("CONFIG")), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn an_address_beyond_ascii_needs_a_relay_that_can() {
+        let relay = Server::relay(&[]).await;
+        let outcome = Email::new(config(relay.address)).unwrap().send(&message("jürgen@example.org")).await;
+        assert!(matches!(outcome, Outcome::Rejected { bounced: false, .. }), "{outcome:?}");
+
+        let able = Server::relay(&[("EHLO", say("250-relay\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"))]).await;
+        let outcome = Email::new(config(able.address)).unwrap().send(&message("jürgen@example.org")).await;
+        assert!(matches!(outcome, Outcome::Delivered { .. }), "{outcome:?}");
+        assert!(able.said()[1].contains("SMTPUTF8"), "{:?}", able.said());
+    }
+
+    #[tokio::test]
+    async fn a_lone_dot_in_the_text_does_not_end_the_letter() {
+        let relay = Server::relay(&[]).await;
+        let evil =
+            Message { text: "a\r\n.\r\nRSET\r\nMAIL FROM:<x@y.example>\r\n".to_owned(), ..message("ada@example.org") };
+        assert!(matches!(Email::new(config(relay.address)).unwrap().send(&evil).await, Outcome::Delivered { .. }));
+        assert_eq!(relay.said().len(), 5, "{:?}", relay.said());
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_of_an_answer_does_not_name_the_recipient() {
+        let (outcome, _relay) =
+            send(&[("RCPT", say("550 5.1.1 <ADA@example.org> unknown, ada@example.org\r\n"))]).await;
+        assert_eq!(outcome.detail(), "HARD_BOUNCE: 550 5.1.1 <[address]> unknown, [address]");
+    }
+
+    #[test]
+    fn ordinary_addresses_are_accepted() {
+        for address in [
+            "ada@example.org",
+            "ADA@Example.ORG",
+            "ada.lovelace+fix@mail.example.co.uk",
+            "o'brien@example.org",
+            "x_y-z=1@example.org",
+            "1@2.example",
+            "jürgen@example.org",
+            "ada@bücher.example",
+            "ada@xn--bcher-kva.example",
+            "用户@例子.example",
+            "a@b.museum",
+        ] {
+            assert_eq!(check_email_address(address), Ok(()), "{address}");
+        }
+    }
+
+    #[test]
+    fn no_hostile_address_is_accepted() {
+        let long = format!("{}@example.org", "a".repeat(65));
+        let longer = format!("a@{}example.org", "a.".repeat(130));
+        for address in [
+            "",
+            "@",
+            "a@",
+            "@b.example",
+            "ada",
+            "ada@example.org\r\nBcc: x@y.example",
+            "ada@example.org\n",
+            "\rada@example.org",
+            "ada\0@example.org",
+            "ada@exam\0ple.org",
+            "ada@example.org,eve@example.org",
+            "ada@example.org;eve@example.org",
+            "ada@example.org eve@example.org",
+            "Ada <ada@example.org>",
+            "<ada@example.org>",
+            "\"a b\"@example.org",
+            "\"a\\\"b\"@example.org",
+            "\"@\"@example.org",
+            "ada@[127.0.0.1]",
+            "ada@[IPv6:::1]",
+            "ada@127.0.0.1",
+            "ada@2130706433",
+            "ada@0x7f000001",
+            "ada@localhost",
+            "ada@mail.localhost",
+            "ada@intranet",
+            "ada..b@example.org",
+            ".ada@example.org",
+            "ada.@example.org",
+            "ada@example..org",
+            "ada@.example.org",
+            "ada@example.org.",
+            "ada@-example.org",
+            "ada@example-.org",
+            "ada@exa_mple.org",
+            "ada@exa mple.org",
+            "ada@example.org/x",
+            "ada@example.org?x",
+            "ada@example.org#x",
+            "ada@@example.org",
+            "a@b@example.org",
+            "ada@example.org>",
+            "ada@exam<ple.org",
+            "ada(comment)@example.org",
+            "ada@example.org(comment)",
+            "ada:b@example.org",
+            "mailto:ada@example.org",
+            "ada\\@example.org",
+            "ada\u{202e}@example.org",
+            "ada@exam\u{200b}ple.org",
+            "ada@example\u{3002}org\u{feff}",
+            "ada%40example.org",
+            "%0d%0aRCPT@",
+            "ada@%65xample.org",
+            "\u{a0}ada@example.org",
+            "ada\u{2028}@example.org",
+            "ada@example.org\u{85}",
+            "ada@１２７.0.0.1",
+            "|cat@",
+            "ada@xn--a.example",
+            &long,
+            &longer,
+        ] {
+            assert!(check_email_address(address).is_err(), "{address:?}");
+        }
+    }
+}

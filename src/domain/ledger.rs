@@ -1,0 +1,252 @@
+//! The told-truth ledger: what each customer was told about each defect, and what is still to be said.
+//!
+//! A [`Statement`] is a slot with a key of customer, defect, stage and ordinal. The ordinal is 1 for the first time a
+//! fix is announced and rises only when the announcement before it was withdrawn by a correction that the customer
+//! got. The key is unique in the database, so that no merge, retry, replica, release or crash can make a second telling
+//! (law 9): whoever comes second finds the slot taken.
+//!
+//! [`due`] compares what should have been heard with what was said. It is pure and has no memory, so running it again
+//! changes nothing.
+
+use super::announcement::Stage;
+use super::coverage::{Coverage, Verdict};
+use super::defect::DefectState;
+use super::id::{
+    AnnouncementId, ClusterId, CustomerId, DefectId, DeliveryId, ReleaseId, StatementId, TenantId,
+};
+use super::policy::Policy;
+use super::statements::{Outlook, Standing, Waiting, World};
+use super::text_enum;
+use super::time::Timestamp;
+
+text_enum! {
+    /// Where a statement stands.
+    pub enum StatementState {
+        /// Its delivery is planned or under way.
+        Pending = "PENDING",
+        /// The customer was told, and it has not been withdrawn.
+        Told = "TOLD",
+        /// The customer may have been told, and it has not been withdrawn.
+        Unconfirmed = "UNCONFIRMED",
+        /// The customer was told, and later that it no longer holds.
+        Withdrawn = "WITHDRAWN",
+        /// It is not said, for the recorded reason.
+        Suppressed = "SUPPRESSED",
+    }
+}
+
+/// One row of the told-truth ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Its id.
+    pub id: StatementId,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// Who was told.
+    pub customer_id: CustomerId,
+    /// About which defect.
+    pub defect_id: DefectId,
+    /// What.
+    pub stage: Stage,
+    /// The how-many-th time; of a correction, that of the statement it corrects.
+    pub ordinal: i32,
+    /// Where it stands.
+    pub state: StatementState,
+    /// Why it is suppressed, or what a correction corrects.
+    pub reason: String,
+    /// The cluster it was about when planned.
+    pub cluster_id: ClusterId,
+    /// Its announcement.
+    pub announcement_id: Option<AnnouncementId>,
+    /// Its delivery.
+    pub delivery_id: Option<DeliveryId>,
+    /// The release it named.
+    pub release_id: Option<ReleaseId>,
+    /// The version it named; empty if none.
+    pub version: String,
+    /// The verdict it rests on.
+    pub verdict: Option<Verdict>,
+    /// The rule that gave the verdict.
+    pub rule: String,
+    /// When the customer was told.
+    pub told_time: Option<Timestamp>,
+    /// When it was withdrawn.
+    pub withdraw_time: Option<Timestamp>,
+    /// When it was planned.
+    pub create_time: Timestamp,
+    /// When it last changed.
+    pub update_time: Timestamp,
+}
+
+/// A person stopped it; it is not taken up again until its ground has changed.
+pub const CANCELLED_BY_PERSON: &str = "cancelled_by_person";
+
+/// Something to be written down about one customer and one defect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Due {
+    /// Say it.
+    Tell {
+        /// About which defect.
+        defect: DefectId,
+        /// In which cluster.
+        cluster: ClusterId,
+        /// What.
+        stage: Stage,
+        /// The slot.
+        ordinal: i32,
+        /// What it rests on; `None` for an acknowledgement.
+        coverage: Option<Coverage>,
+        /// Why, for a correction.
+        reason: &'static str,
+        /// A suppressed slot to be taken up again.
+        slot: Option<StatementId>,
+    },
+    /// Take it back before it is sent: it is no longer true, or no longer false.
+    Drop {
+        /// The slot.
+        slot: StatementId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Forget that it was suppressed: there is nothing to say any more.
+    Forget {
+        /// The slot.
+        slot: StatementId,
+    },
+}
+
+/// What is to be written down for one customer, given how they stand to each defect and what they were told.
+///
+/// `statements` are all of this customer's. A defect that no standing mentions is one the customer has no report
+/// about any more.
+pub fn due(standings: &[Standing], statements: &[Statement], world: &World, policy: &Policy) -> Vec<Due> {
+    let mut due = Vec::new();
+    let mut defects: Vec<DefectId> = standings.iter().map(|standing| standing.defect).collect();
+    defects.extend(statements.iter().map(|statement| statement.defect_id));
+    defects.sort();
+    defects.dedup();
+    for defect in defects {
+        let standing = standings.iter().find(|standing| standing.defect == defect);
+        let said = |stage| {
+            statements
+                .iter()
+                .filter(move |statement| statement.defect_id == defect && statement.stage == stage)
+                .max_by_key(|statement| statement.ordinal)
+        };
+        let fix = said(Stage::FixAvailable);
+        fix_due(defect, standing, fix, &mut due);
+        if let Some(fix) = fix {
+            let correction = said(Stage::Correction).filter(|correction| correction.ordinal == fix.ordinal);
+            correction_due(standing, fix, correction, &mut due);
+        }
+        let open = world.defects.get(&defect).is_some_and(|facts| facts.state == DefectState::Open);
+        acknowledgement_due(standing, fix, said(Stage::Acknowledged), open && policy.acknowledge, &mut due);
+    }
+    due
+}
+
+fn fix_due(defect: DefectId, standing: Option<&Standing>, last: Option<&Statement>, due: &mut Vec<Due>) {
+    let sayable = standing.and_then(|standing| match &standing.outlook {
+        Outlook::Say(coverage) => Some((standing.cluster, coverage)),
+        Outlook::Wait(..) => None,
+    });
+    let tell = |ordinal, slot, (cluster, coverage): (ClusterId, &Coverage)| Due::Tell {
+        defect,
+        cluster,
+        stage: Stage::FixAvailable,
+        ordinal,
+        coverage: Some(coverage.clone()),
+        reason: "",
+        slot,
+    };
+    match (last.map(|last| (last, last.state)), sayable) {
+        (None, Some(ground)) => due.push(tell(1, None, ground)),
+        (Some((last, StatementState::Withdrawn)), Some(ground)) => due.push(tell(last.ordinal + 1, None, ground)),
+        (Some((last, StatementState::Suppressed)), Some(ground)) => {
+            let same_ground = last.release_id == ground.1.release;
+            if !(last.reason == CANCELLED_BY_PERSON && same_ground) {
+                due.push(tell(last.ordinal, Some(last.id), ground));
+            }
+        }
+        (Some((last, StatementState::Suppressed)), None) => due.push(Due::Forget { slot: last.id }),
+        (Some((last, StatementState::Pending)), None) => {
+            due.push(Due::Drop { slot: last.id, reason: "no_longer_true" });
+        }
+        // Pending and still sayable, or told: nothing to say about the fix; a correction is its own matter.
+        (Some(_), _) | (None, None) => {}
+    }
+}
+
+fn correction_due(
+    standing: Option<&Standing>,
+    fix: &Statement,
+    correction: Option<&Statement>,
+    due: &mut Vec<Due>,
+) {
+    let was_told = matches!(fix.state, StatementState::Told | StatementState::Unconfirmed);
+    let is_false = !standing.is_some_and(|standing| standing.holds);
+    let tell = |slot| Due::Tell {
+        defect: fix.defect_id,
+        cluster: standing.map_or(fix.cluster_id, |standing| standing.cluster),
+        stage: Stage::Correction,
+        ordinal: fix.ordinal,
+        coverage: None,
+        reason: correction_reason(standing),
+        slot,
+    };
+    match (correction.map(|correction| (correction, correction.state)), was_told && is_false) {
+        (None, true) => due.push(tell(None)),
+        (Some((correction, StatementState::Suppressed)), true) if correction.reason != CANCELLED_BY_PERSON => {
+            due.push(tell(Some(correction.id)));
+        }
+        (Some((correction, StatementState::Pending)), false) => {
+            due.push(Due::Drop { slot: correction.id, reason: "true_again" });
+        }
+        (Some((correction, StatementState::Suppressed)), false) => due.push(Due::Forget { slot: correction.id }),
+        (Some(_), _) | (None, false) => {}
+    }
+}
+
+/// Why what was said no longer holds, in the words the customer's letter is chosen by.
+fn correction_reason(standing: Option<&Standing>) -> &'static str {
+    match standing.map(|standing| &standing.outlook) {
+        None => "not_your_problem",
+        Some(Outlook::Wait(Waiting::ForRollout, _)) => "rolled_back",
+        Some(_) => "withdrawn",
+    }
+}
+
+fn acknowledgement_due(
+    standing: Option<&Standing>,
+    fix: Option<&Statement>,
+    last: Option<&Statement>,
+    wanted: bool,
+    due: &mut Vec<Due>,
+) {
+    let unfixed = standing.filter(|standing| {
+        fix.is_none() && matches!(standing.outlook, Outlook::Wait(waiting, _) if !waiting.is_final())
+    });
+    match (unfixed.filter(|_| wanted), last.map(|last| (last, last.state))) {
+        (Some(standing), None) => due.push(acknowledge(standing, None)),
+        (Some(standing), Some((last, StatementState::Suppressed))) if last.reason != CANCELLED_BY_PERSON => {
+            due.push(acknowledge(standing, Some(last.id)));
+        }
+        (None, Some((last, StatementState::Pending))) => {
+            due.push(Due::Drop { slot: last.id, reason: "no_longer_true" });
+        }
+        (None, Some((last, StatementState::Suppressed))) => due.push(Due::Forget { slot: last.id }),
+        _ => {}
+    }
+}
+
+fn acknowledge(standing: &Standing, slot: Option<StatementId>) -> Due {
+    Due::Tell {
+        defect: standing.defect,
+        cluster: standing.cluster,
+        stage: Stage::Acknowledged,
+        ordinal: 1,
+        coverage: None,
+        reason: "",
+        slot,
+    }
+}

@@ -1,0 +1,151 @@
+//! What a tenant lets be said, and how.
+
+use std::time::Duration;
+
+use chrono::{LocalResult, NaiveTime, TimeZone, Timelike};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::time::Timestamp;
+use super::violation::Violations;
+
+/// When a cluster has several defects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MultiDefect {
+    /// Speak when every defect's fix has reached the customer.
+    #[default]
+    All,
+    /// Speak about each as it arrives.
+    Any,
+}
+
+/// A daily span of local time in which nothing is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuietHours {
+    /// Minutes after local midnight, 0 to 1439.
+    pub start_minute: u16,
+    /// Minutes after local midnight; before the start, it means the next day.
+    pub end_minute: u16,
+}
+
+/// What a tenant lets be said, and how. Stored as JSON; a missing key takes its default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    /// Say ACKNOWLEDGED when a defect is linked.
+    pub acknowledge: bool,
+    /// When a cluster has several defects.
+    pub multi_defect: MultiDefect,
+    /// Announcements to more recipients wait for a person; `None`: none does.
+    pub approval_threshold: Option<u64>,
+    /// How long a fix must have stood, in seconds.
+    pub settle_delay_seconds: u64,
+    /// Tell customers whose version is unknown in conditional words.
+    pub tell_unknown_conditionally: bool,
+    /// When nothing is sent.
+    pub quiet_hours: Option<QuietHours>,
+    /// Time zone of customers who have none.
+    pub time_zone: String,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            acknowledge: false,
+            multi_defect: MultiDefect::All,
+            approval_threshold: None,
+            settle_delay_seconds: 0,
+            tell_unknown_conditionally: false,
+            quiet_hours: None,
+            time_zone: "UTC".to_owned(),
+        }
+    }
+}
+
+impl Policy {
+    /// How long a fix must have stood before it is spoken of.
+    pub fn settle_delay(&self) -> Duration {
+        Duration::from_secs(self.settle_delay_seconds)
+    }
+
+    /// Everything that is wrong with it.
+    pub fn check(&self, violations: &mut Violations) {
+        if self.settle_delay_seconds > 7 * 24 * 3600 {
+            violations.add("policy.settle_delay", "is longer than 7 days; set at most 604800s");
+        }
+        if self.time_zone.parse::<Tz>().is_err() {
+            violations.add("policy.time_zone", "is not an IANA time zone; set one like Europe/Berlin");
+        }
+        if let Some(quiet) = self.quiet_hours {
+            if quiet.start_minute > 1439 || quiet.end_minute > 1439 {
+                violations.add("policy.quiet_start_minute", "quiet hours are minutes after midnight, 0 to 1439");
+            }
+            if quiet.start_minute == quiet.end_minute {
+                violations.add("policy.quiet_end_minute", "equals the start; unset both for no quiet hours");
+            }
+        }
+    }
+
+    /// If `now` is in the customer's quiet hours, when they end. `time_zone` is the customer's own, or empty.
+    pub fn quiet_until(&self, time_zone: &str, now: Timestamp) -> Option<Timestamp> {
+        let quiet = self.quiet_hours?;
+        let zone: Tz = time_zone.parse().or_else(|_| self.time_zone.parse()).unwrap_or(Tz::UTC);
+        let local = now.to_chrono()?.with_timezone(&zone);
+        let minute = u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(0);
+        let (start, end) = (quiet.start_minute, quiet.end_minute);
+        let inside = if start < end { (start..end).contains(&minute) } else { minute >= start || minute < end };
+        if !inside {
+            return None;
+        }
+        let ends_today = minute < end;
+        let date = if ends_today { local.date_naive() } else { local.date_naive().succ_opt()? };
+        let time = NaiveTime::from_hms_opt(u32::from(end) / 60, u32::from(end) % 60, 0)?;
+        let end = match zone.from_local_datetime(&date.and_time(time)) {
+            LocalResult::Single(end) => end,
+            // The clock shows this time twice: the later one is surely outside.
+            LocalResult::Ambiguous(_, later) => later,
+            // The clock jumps over it: an hour later exists.
+            LocalResult::None => zone.from_local_datetime(&(date.and_time(time) + chrono::TimeDelta::hours(1))).latest()?,
+        };
+        Some(Timestamp::from_chrono(end.to_utc()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::from_chrono(text.parse().expect("a moment in RFC 3339"))
+    }
+
+    fn quiet(start_minute: u16, end_minute: u16) -> Policy {
+        Policy { quiet_hours: Some(QuietHours { start_minute, end_minute }), ..Policy::default() }
+    }
+
+    #[test]
+    fn law_12_quiet_hours_are_the_customers_own() {
+        let policy = quiet(21 * 60, 8 * 60);
+        let now = at("2026-06-01T20:30:00Z");
+        assert_eq!(policy.quiet_until("Europe/Berlin", now), Some(at("2026-06-02T06:00:00Z")));
+        assert_eq!(policy.quiet_until("America/New_York", now), None);
+        assert_eq!(policy.quiet_until("", now), None);
+    }
+
+    proptest! {
+        #[test]
+        fn quiet_hours_end_within_a_day_and_outside_themselves(
+            start in 0u16..1440, end in 0u16..1440, seconds in 0i64..(40 * 365 * 86_400), zone in 0usize..chrono_tz::TZ_VARIANTS.len(),
+        ) {
+            prop_assume!(start != end);
+            let policy = quiet(start, end);
+            let zone = chrono_tz::TZ_VARIANTS[zone].name();
+            let now = Timestamp::from_micros(seconds * 1_000_000);
+            if let Some(until) = policy.quiet_until(zone, now) {
+                prop_assert!(until > now);
+                prop_assert!(until.since(now) <= Duration::from_secs(26 * 3600), "{until} is too late");
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What is wrong with an input: collected, so that the caller learns everything at once.
+
+/// One wrong field, with its remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field in the request, as in `report.reporter.contact_points[0].address`.
+    pub field: String,
+    /// What is wrong and how to put it right.
+    pub description: String,
+}
+
+/// Violations gathered while a request is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// Nothing wrong so far.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes one.
+    pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
+        self.0.push(Violation { field: field.into(), description: description.into() });
+    }
+
+    /// True if nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `Ok` if nothing is wrong.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    /// What is wrong, in the order found.
+    pub fn iter(&self) -> std::slice::Iter<'_, Violation> {
+        self.0.iter()
+    }
+
+    /// Checks a text that may be empty: at most `max` characters and no NUL, which Postgres cannot store.
+    pub fn text(&mut self, field: &str, value: &str, max: usize) {
+        let length = value.chars().count();
+        if length > max {
+            self.add(field, format!("has {length} characters; send at most {max}"));
+        }
+        if value.contains('\0') {
+            self.add(field, "contains a NUL character; remove it");
+        }
+    }
+
+    /// Checks a text that must be there.
+    pub fn required_text(&mut self, field: &str, value: &str, max: usize) {
+        if value.trim().is_empty() {
+            self.add(field, "is required; set it");
+        } else {
+            self.text(field, value, max);
+        }
+    }
+
+    /// Checks a name of the kind `a-z 0-9 . _ -`, at most 64 characters.
+    pub fn name(&mut self, field: &str, value: &str) {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        if value.is_empty() {
+            self.add(field, "is required; set it");
+        } else if value.len() > 64 || !value.chars().all(allowed) {
+            self.add(field, "must be 1 to 64 characters of a-z, 0-9, '.', '_' and '-'");
+        }
+    }
+}
+
+impl From<Violation> for Violations {
+    fn from(violation: Violation) -> Self {
+        Self(vec![violation])
+    }
+}
+
+impl std::fmt::Display for Violations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, violation) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{} {}", violation.field, violation.description)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let mut violations = Violations::new();
+        violations.required_text("title", "  ", 10);
+        violations.text("body", "much too long", 4);
+        violations.name("source", "Zendesk!");
+        violations.text("label", "a\0b", 10);
+        let fields: Vec<_> = violations.iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(fields, ["title", "body", "source", "label"]);
+    }
+}

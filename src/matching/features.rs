@@ -1,0 +1,206 @@
+//! What the matcher keeps of a text: its exact keys and its weighed terms.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::signature::Signature;
+use super::text::{self, Kind, Token};
+use crate::domain::id::ProductId;
+
+/// How much more a word counts in the title than in the body.
+const TITLE_BOOST: f64 = 3.0;
+/// BM25F's saturation: how soon repeating a word stops adding.
+const K1: f64 = 1.2;
+/// BM25F's length normalisation of title and body.
+const B_TITLE: f64 = 0.5;
+const B_BODY: f64 = 0.6;
+/// Lengths of an ordinary title and body in tokens. Constants and not the stream's averages, so that the weight of a
+/// stored term never depends on what else is stored.
+const USUAL_TITLE: f64 = 6.0;
+const USUAL_BODY: f64 = 60.0;
+/// A body without title says its problem within so many tokens.
+const HEAD_TOKENS: usize = 12;
+/// Distinct terms kept of one text, title first. More describe a pasted log, not the problem.
+const MAX_TERMS: usize = 400;
+
+/// What the matcher reads of a report.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    /// The product it is about, if known.
+    pub product: Option<ProductId>,
+    /// The caller's own key for the problem; taken as it comes. Blank means none.
+    pub fingerprint: Option<&'a str>,
+    /// The customer's title; may be empty.
+    pub title: &'a str,
+    /// The customer's words; may be empty.
+    pub body: &'a str,
+}
+
+/// Everything the matcher needs of a text. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Features(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    product: Option<ProductId>,
+    signature: Signature,
+    fingerprint: Option<Signature>,
+    says_something: bool,
+    has_body: bool,
+    terms: Box<[Term]>,
+    texts: Box<str>,
+}
+
+/// A distinct term of a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Term {
+    /// Names the term in every index.
+    pub(super) key: u64,
+    start: u32,
+    length: u32,
+    pub(super) kind: Kind,
+    /// Whether it stands in the title, or in the beginning of a text without title.
+    pub(super) head: bool,
+    /// Saturated frequency times the root of the kind's weight.
+    pub(super) weight: f32,
+}
+
+impl Features {
+    /// Reads a text. Linear in its length; any text will do.
+    pub fn of(text: &Text<'_>) -> Features {
+        let title = text::read_title(text.title);
+        let body = text::read_body(text.body);
+        let (terms, texts) = weigh(&title.tokens, &body.tokens);
+        let fingerprint = text.fingerprint.map(str::trim).filter(|fingerprint| !fingerprint.is_empty());
+        Features(Arc::new(Inner {
+            product: text.product,
+            signature: Signature::of_text(text.product, &title.canonical, &body.canonical),
+            fingerprint: fingerprint.map(|fingerprint| Signature::of_fingerprint(text.product, fingerprint)),
+            says_something: title.says_something || body.says_something,
+            has_body: !title.tokens.is_empty() && !body.tokens.is_empty(),
+            terms,
+            texts,
+        }))
+    }
+
+    /// The exact key of the normalised text within its product.
+    pub fn signature(&self) -> Signature {
+        self.0.signature
+    }
+
+    /// The exact key of the caller's fingerprint within its product.
+    pub fn fingerprint(&self) -> Option<Signature> {
+        self.0.fingerprint
+    }
+
+    /// The product the text is about.
+    pub(super) fn product(&self) -> Option<ProductId> {
+        self.0.product
+    }
+
+    /// Whether any word is more than a number, a mask or a courtesy. What says nothing is like nothing.
+    pub(super) fn says_something(&self) -> bool {
+        self.0.says_something
+    }
+
+    /// Whether there are words beyond the title.
+    pub(super) fn has_body(&self) -> bool {
+        self.0.has_body
+    }
+
+    /// The terms in the order of their keys.
+    pub(super) fn terms(&self) -> &[Term] {
+        &self.0.terms
+    }
+
+    /// How a term reads.
+    pub(super) fn term_text(&self, term: &Term) -> &str {
+        &self.0.texts[term.start as usize..(term.start + term.length) as usize]
+    }
+}
+
+#[derive(Default)]
+struct Count {
+    title: u32,
+    body: u32,
+    head: bool,
+    place: usize,
+}
+
+fn weigh(title: &[Token], body: &[Token]) -> (Box<[Term]>, Box<str>) {
+    let mut counts: HashMap<&str, (Kind, Count)> = HashMap::new();
+    for (place, token) in title.iter().chain(body).enumerate() {
+        let in_title = place < title.len();
+        let (kind, count) =
+            counts.entry(&token.text).or_insert_with(|| (token.kind, Count { place, ..Count::default() }));
+        // The same text read as a piece here and whole there counts as the stronger.
+        *kind = token.kind.max(*kind);
+        count.head |= in_title || title.is_empty() && place < HEAD_TOKENS;
+        if in_title { count.title += 1 } else { count.body += 1 }
+    }
+    let mut counted: Vec<_> = counts.into_iter().collect();
+    counted.sort_unstable_by_key(|(_, (_, count))| count.place);
+    counted.truncate(MAX_TERMS);
+
+    let title_norm = 1.0 - B_TITLE + B_TITLE * title.len() as f64 / USUAL_TITLE;
+    let body_norm = 1.0 - B_BODY + B_BODY * body.len() as f64 / USUAL_BODY;
+    let mut texts = String::new();
+    let mut terms: Vec<Term> = counted
+        .into_iter()
+        .map(|(text, (kind, count))| {
+            let frequency = TITLE_BOOST * f64::from(count.title) / title_norm + f64::from(count.body) / body_norm;
+            let start = texts.len() as u32;
+            texts.push_str(text);
+            Term {
+                key: key(text),
+                start,
+                length: text.len() as u32,
+                kind,
+                head: count.head,
+                weight: (kind.weight().sqrt() * frequency / (K1 + frequency)) as f32,
+            }
+        })
+        .collect();
+    terms.sort_unstable_by_key(|term| term.key);
+    terms.dedup_by_key(|term| term.key);
+    (terms.into(), texts.into())
+}
+
+/// FNV-1a with a final mix. It must be the same on every machine, since the order of keys decides the order of sums.
+fn key(text: &str) -> u64 {
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ (hash >> 29)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(title: &str, body: &str) -> Features {
+        Features::of(&Text { product: None, fingerprint: None, title, body })
+    }
+
+    #[test]
+    fn the_same_statement_has_the_same_signature() {
+        assert_eq!(of("Export  FAILS!", "Hi,\norder 4711").signature(), of("export fails", "Order #4712").signature());
+        assert_ne!(of("Export fails on 13", "").signature(), of("Export fails on 14", "").signature());
+    }
+
+    #[test]
+    fn nothing_but_courtesy_and_numbers_says_nothing() {
+        for (title, body) in [("", ""), ("Hello", "Thanks!"), ("12345", "!!!"), ("please help me", "https://a.example")]
+        {
+            assert!(!of(title, body).says_something(), "{title:?} {body:?}");
+        }
+        assert!(of("", "Refund").says_something());
+    }
+
+    #[test]
+    fn a_blank_fingerprint_is_none() {
+        let features = Features::of(&Text { product: None, fingerprint: Some("  "), title: "x", body: "" });
+        assert_eq!(features.fingerprint(), None);
+    }
+}

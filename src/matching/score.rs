@@ -1,0 +1,203 @@
+//! How alike two texts are, as a number between 0 and 1 and the reasons for it.
+//!
+//! The ground is BM25F made symmetric: each term counts its idf times its saturated weight in either text, and the sum
+//! over shared terms is divided by the geometric mean of what each text would score against itself. So a text is like
+//! itself with 1, and a long text is not like everything. Upon that a few adjustments that a person can follow: how
+//! alike the titles are, shared codes and identifiers, and numbers, platforms or codes that differ.
+
+use super::decide::Signal;
+use super::features::Features;
+use super::lexical::{Document, Lexicon, Query, Scratch};
+use super::text::Kind;
+
+/// The title's share of the score where both texts have more than a title.
+const TITLE_SHARE: f64 = 0.45;
+/// What shared codes and identifiers add at most.
+const STRONG_BONUS: f64 = 0.10;
+/// Shared idf at which half of [`STRONG_BONUS`] is given.
+const STRONG_HALF: f64 = 8.0;
+/// What different numbers or versions in the titles take away: JDK 13 is not JDK 14.
+const NUMBERS_DIFFER: f64 = 0.25;
+/// What different platforms in the titles take away.
+const FACETS_DIFFER: f64 = 0.20;
+/// What different error codes anywhere take away.
+const CODES_DIFFER: f64 = 0.15;
+/// How many shared terms an explanation names.
+const NAMED_TERMS: usize = 6;
+
+/// Two texts, compared.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Comparison {
+    /// Likeness of all words, 0 to 1.
+    whole: f64,
+    /// Likeness of the titles, 0 to 1.
+    title: f64,
+    title_counts: bool,
+    /// Shared idf of codes and identifiers.
+    strong: f64,
+    numbers_differ: bool,
+    facets_differ: bool,
+    codes_differ: bool,
+    /// Shared plain words that are not everybody's.
+    telling_words: u32,
+    /// Shared codes and identifiers.
+    telling_names: u32,
+    /// Whether exactly one of the two names its product.
+    pub(super) product_unknown: bool,
+}
+
+/// What of one kind stands in the query, in the document, and in both.
+#[derive(Default, Clone, Copy)]
+struct Sides {
+    query: u32,
+    document: u32,
+    shared: u32,
+}
+
+impl Sides {
+    fn differ(self) -> bool {
+        self.query > 0 && self.document > 0 && self.shared == 0
+    }
+}
+
+/// Compares a text with a document.
+pub(super) fn compare(lexicon: &Lexicon, scratch: &Scratch, query: &Query, document: &Document) -> Comparison {
+    let (mut shared, mut shared_head) = (0.0, 0.0);
+    let (mut own, mut own_head) = (0.0, 0.0);
+    let (mut other, mut other_head) = (0.0, 0.0);
+    let (mut numbers, mut facets, mut codes) = (Sides::default(), Sides::default(), Sides::default());
+    let mut comparison = Comparison {
+        title_counts: query.has_body && document.has_body,
+        product_unknown: query.product.is_some() != document.product.is_some(),
+        ..Comparison::default()
+    };
+
+    for term in &query.terms {
+        own += term.idf * term.weight * term.weight;
+        if term.head {
+            own_head += term.idf * term.kind.weight();
+        }
+        match term.kind {
+            Kind::Number if term.head => numbers.query += 1,
+            Kind::Facet if term.head => facets.query += 1,
+            Kind::Code => codes.query += 1,
+            _ => {}
+        }
+    }
+    for term in &document.terms {
+        let weight = f64::from(term.weight);
+        let place = scratch.place(term.id);
+        let idf = place.map_or_else(|| lexicon.idf(term.id), |place| query.terms[place].idf);
+        other += idf * weight * weight;
+        if term.head {
+            other_head += idf * term.kind.weight();
+        }
+        match term.kind {
+            Kind::Number if term.head => numbers.document += 1,
+            Kind::Facet if term.head => facets.document += 1,
+            Kind::Code => codes.document += 1,
+            _ => {}
+        }
+        let Some(asked) = place.map(|place| &query.terms[place]) else { continue };
+        shared += idf * weight * asked.weight;
+        if term.head && asked.head {
+            shared_head += idf * (term.kind.weight() * asked.kind.weight()).sqrt();
+        }
+        match term.kind.max(asked.kind) {
+            Kind::Number => numbers.shared += 1,
+            Kind::Facet => facets.shared += 1,
+            Kind::Code => {
+                codes.shared += 1;
+                comparison.telling_names += 1;
+                comparison.strong += idf;
+            }
+            Kind::Identifier => {
+                comparison.telling_names += 1;
+                comparison.strong += idf;
+            }
+            Kind::Word if !asked.generic => comparison.telling_words += 1,
+            Kind::Word | Kind::Part => {}
+        }
+    }
+    comparison.whole = ratio(shared, own, other);
+    comparison.title = ratio(shared_head, own_head, other_head);
+    comparison.numbers_differ = numbers.differ();
+    comparison.facets_differ = facets.differ();
+    comparison.codes_differ = codes.differ();
+    comparison
+}
+
+fn ratio(shared: f64, own: f64, other: f64) -> f64 {
+    let both = (own * other).sqrt();
+    if both > 0.0 { (shared / both).clamp(0.0, 1.0) } else { 0.0 }
+}
+
+impl Comparison {
+    /// What each observation adds to the score: name, weight.
+    fn parts(&self) -> [(&'static str, f64); 6] {
+        let title_share = if self.title_counts { TITLE_SHARE } else { 0.0 };
+        let take = |differ: bool, weight: f64| if differ { -weight } else { 0.0 };
+        [
+            ("shared_terms", (1.0 - title_share) * self.whole),
+            ("title", title_share * self.title),
+            ("strong_terms", STRONG_BONUS * self.strong / (self.strong + STRONG_HALF)),
+            ("differing_numbers", take(self.numbers_differ, NUMBERS_DIFFER)),
+            ("differing_platforms", take(self.facets_differ, FACETS_DIFFER)),
+            ("differing_codes", take(self.codes_differ, CODES_DIFFER)),
+        ]
+    }
+
+    /// The score, 0 to 1.
+    pub(super) fn score(&self) -> f64 {
+        self.parts().iter().map(|(_, weight)| weight).sum::<f64>().clamp(0.0, 1.0)
+    }
+
+    /// Whether so little is shared that no score is enough to attach: a catch-phrase is not a problem.
+    pub(super) fn has_little_evidence(&self) -> bool {
+        self.telling_words < 2 && self.telling_names == 0
+    }
+
+    /// The reasons, those that changed nothing left out.
+    pub(super) fn signals(
+        &self,
+        features: &Features,
+        lexicon: &Lexicon,
+        query: &Query,
+        document: &Document,
+    ) -> Vec<Signal> {
+        let detail = |name: &str| match name {
+            "shared_terms" => shared_terms(features, lexicon, query, document, |_| true),
+            "title" => format!("titles are {:.0} % alike", self.title * 100.0),
+            "strong_terms" => {
+                shared_terms(features, lexicon, query, document, |kind| matches!(kind, Kind::Code | Kind::Identifier))
+            }
+            "differing_numbers" => "the titles name different numbers or versions".to_owned(),
+            "differing_platforms" => "the titles name different platforms".to_owned(),
+            _ => "the reports name different error codes".to_owned(),
+        };
+        let parts = self.parts().into_iter().filter(|(_, weight)| *weight != 0.0);
+        parts.map(|(name, weight)| Signal { name, weight, detail: detail(name) }).collect()
+    }
+}
+
+/// Names the shared terms that weigh most.
+fn shared_terms(
+    features: &Features,
+    lexicon: &Lexicon,
+    query: &Query,
+    document: &Document,
+    wanted: impl Fn(Kind) -> bool,
+) -> String {
+    let mut shared: Vec<(f64, &str)> = document
+        .terms
+        .iter()
+        .filter_map(|term| {
+            let asked = query.terms.iter().find(|asked| asked.is(term.id))?;
+            let worth = lexicon.idf(term.id) * asked.weight * f64::from(term.weight);
+            wanted(term.kind.max(asked.kind)).then(|| (worth, features.term_text(&features.terms()[asked.at])))
+        })
+        .collect();
+    shared.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.cmp(right)));
+    let names: Vec<&str> = shared.iter().take(NAMED_TERMS).map(|&(_, text)| text).collect();
+    names.join(", ")
+}

@@ -1,0 +1,391 @@
+//! What the matcher promises as a whole.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::id::{ClusterId, ProductId, ReportId};
+use uuid::Uuid;
+
+fn report(n: u128) -> ReportId {
+    ReportId::from_uuid(Uuid::from_u128(n))
+}
+
+fn cluster(n: u128) -> ClusterId {
+    ClusterId::from_uuid(Uuid::from_u128(n))
+}
+
+fn product(n: u128) -> ProductId {
+    ProductId::from_uuid(Uuid::from_u128(n))
+}
+
+fn title(title: &str) -> Features {
+    Features::of(&Text { product: Some(product(1)), fingerprint: None, title, body: "" })
+}
+
+fn printed(print: &str, title: &str) -> Features {
+    Features::of(&Text { product: Some(product(1)), fingerprint: Some(print), title, body: "" })
+}
+
+/// An index of titles; the first is report 1 in cluster 1, and so on.
+fn index(titles: &[&str]) -> Index {
+    let mut index = Index::new(Policy::default());
+    for (n, text) in (1..).zip(titles) {
+        index.insert(report(n), cluster(n), false, &title(text));
+    }
+    index
+}
+
+fn attached(index: &Index, text: &str) -> Option<ClusterId> {
+    match index.place(&title(text)).decision {
+        Decision::Attach { cluster, .. } => Some(cluster),
+        Decision::Suggest { .. } | Decision::New => None,
+    }
+}
+
+const EXPORT: &str = "App crashes when I export to PDF";
+
+#[test]
+fn an_index_can_be_handed_to_another_thread() {
+    fn is_sent<T: Send + Sync>() {}
+    is_sent::<Index>();
+    is_sent::<Features>();
+}
+
+#[test]
+fn lay_words_for_the_same_problem_attach() {
+    let index = index(&[
+        EXPORT,
+        "I cannot log in since the last update",
+        "My invoice shows the wrong VAT rate",
+        "Pictures are not uploading to the gallery",
+    ]);
+    for (text, n) in [
+        ("exporting a pdf makes the app crash", 1),
+        ("The app crashed while exporting to PDF!", 1),
+        ("Crash on PDF export", 1),
+        ("after the last update I can't sign in", 2),
+        ("wrong VAT rate on my invoices", 3),
+        ("uploading photos to the gallery does not work", 4),
+    ] {
+        let placement = index.place(&title(text));
+        assert_eq!(
+            placement.decision,
+            Decision::Attach { cluster: cluster(n), report: report(n) },
+            "{text}: {placement:?}"
+        );
+    }
+}
+
+#[test]
+fn a_catch_phrase_or_a_platform_does_not_attach() {
+    let index = index(&[
+        EXPORT,
+        "The app does not work on my phone",
+        "Calendar sync is slow on Android",
+        "Crash on JDK 13 at startup",
+    ]);
+    for text in [
+        "App crashes when I open the settings",
+        "The search does not work on my phone",
+        "The website does not work",
+        "Calendar sync is slow on iOS",
+        "Crash on JDK 14 at startup",
+        "PDF",
+        "please help, it does not work",
+    ] {
+        let placement = index.place(&title(text));
+        assert!(!matches!(placement.decision, Decision::Attach { .. }), "{text}: {placement:?}");
+    }
+}
+
+#[test]
+fn two_products_never_match_and_an_unknown_one_only_suggests() {
+    let index = index(&[EXPORT]);
+    let of = |product| Features::of(&Text { product, fingerprint: Some("f"), title: EXPORT, body: "" });
+    let other = index.place(&of(Some(product(2))));
+    assert_eq!((other.decision, other.score), (Decision::New, 0.0));
+    let unknown = index.place(&of(None));
+    assert!(matches!(unknown.decision, Decision::Suggest { .. }), "{unknown:?}");
+    assert!(unknown.signals.iter().any(|signal| signal.name == "product_unknown" && signal.weight < 0.0));
+    assert!(index.candidates(&of(Some(product(2))), 10).is_empty());
+}
+
+#[test]
+fn an_equal_text_or_fingerprint_attaches_with_score_one() {
+    let mut index = index(&["Order #4711 was never delivered"]);
+    index.insert(report(2), cluster(2), false, &printed("NullPointer@Main:12", "boom"));
+    for (features, n, name) in [
+        (title("order #815 was NEVER delivered!"), 1, "exact_text"),
+        (printed("NullPointer@Main:12", "something else entirely"), 2, "fingerprint"),
+    ] {
+        let placement = index.place(&features);
+        assert_eq!(placement.decision, Decision::Attach { cluster: cluster(n), report: report(n) });
+        assert_eq!((placement.score, placement.signals[0].name), (1.0, name));
+    }
+    assert_eq!(index.place(&title("")).decision, Decision::New);
+}
+
+#[test]
+fn texts_that_say_nothing_are_not_the_same() {
+    let index = index(&["", "Hello", "12345", "???"]);
+    for text in ["", "Hello", "12345", "???"] {
+        assert_eq!(index.place(&title(text)).decision, Decision::New, "{text:?}");
+    }
+}
+
+#[test]
+fn of_two_holders_of_a_key_the_person_s_wins_and_then_the_earliest() {
+    let mut index = Index::new(Policy::default());
+    index.insert(report(2), cluster(2), false, &title(EXPORT));
+    index.insert(report(1), cluster(1), false, &title(EXPORT));
+    assert_eq!(attached(&index, EXPORT), Some(cluster(1)));
+    index.insert(report(3), cluster(3), true, &title(EXPORT));
+    assert_eq!(attached(&index, EXPORT), Some(cluster(3)));
+    index.remove_report(report(3));
+    assert_eq!(attached(&index, EXPORT), Some(cluster(1)));
+}
+
+#[test]
+fn law_5_a_moved_report_takes_its_twins_along() {
+    let mut index = index(&[EXPORT]);
+    // Report 2 says the same; a person moved it to cluster 2.
+    index.insert(report(2), cluster(2), true, &title("exporting a pdf makes the app crash"));
+    index.set_apart(report(2), cluster(1));
+    // Its exact twin and its near twin follow it …
+    assert_eq!(attached(&index, "exporting a pdf makes the app crash"), Some(cluster(2)));
+    assert_eq!(attached(&index, "crash of the app exporting the pdf"), Some(cluster(2)));
+    // … and who says exactly what the other report says stays with that.
+    assert_eq!(attached(&index, EXPORT), Some(cluster(1)));
+}
+
+#[test]
+fn law_5_a_rejected_suggestion_holds_for_near_twins_until_it_is_taken_back() {
+    let mut index = index(&["My invoice shows the wrong VAT rate", "Wrong VAT rate on the invoice preview"]);
+    index.set_apart(report(2), cluster(1));
+    let twin = title("VAT rate wrong on invoice preview");
+    let clusters = |index: &Index| index.candidates(&twin, 9).iter().map(|c| c.cluster).collect::<Vec<_>>();
+    assert_eq!(clusters(&index), [cluster(2)]);
+    index.clear_apart(report(2), cluster(1));
+    assert_eq!(clusters(&index), [cluster(2), cluster(1)]);
+}
+
+#[test]
+fn law_5_an_equal_fingerprint_does_not_overrule_a_person() {
+    let mut index = Index::new(Policy::default());
+    index.insert(report(1), cluster(1), false, &printed("f", "one"));
+    index.insert(report(2), cluster(2), false, &printed("f", "two"));
+    index.set_apart(report(2), cluster(1));
+    let placement = index.place(&printed("f", "three"));
+    assert_eq!(placement.decision, Decision::Attach { cluster: cluster(2), report: report(2) });
+}
+
+#[test]
+fn a_constraint_may_be_known_before_its_report() {
+    let mut index = Index::new(Policy::default());
+    index.set_apart(report(2), cluster(1));
+    index.insert(report(1), cluster(1), false, &title(EXPORT));
+    index.insert(report(2), cluster(2), false, &title(EXPORT));
+    assert_eq!(attached(&index, EXPORT), Some(cluster(2)));
+    index.remove_report(report(2));
+    assert_eq!(attached(&index, EXPORT), Some(cluster(1)));
+}
+
+#[test]
+fn a_person_s_nearer_word_counts_more_than_a_bar_from_further_away() {
+    let mut index = Index::new(Policy::default());
+    index.insert(report(1), cluster(1), true, &title("Wrong VAT rate on the printed invoice"));
+    index.insert(report(2), cluster(2), false, &title("Wrong VAT rate on the invoice"));
+    index.set_apart(report(2), cluster(1));
+    assert_eq!(attached(&index, "the VAT rate is wrong on printed invoices"), Some(cluster(1)));
+}
+
+#[test]
+fn reasons_add_up_to_the_score() {
+    let index = index(&["Calendar sync fails with E1234 on Android 12", EXPORT]);
+    let placement = index.place(&title("E1234: calendar sync on Android 13"));
+    let sum: f64 = placement.signals.iter().map(|signal| signal.weight).sum();
+    assert!((sum.clamp(0.0, 1.0) - placement.score).abs() < 1e-9, "{placement:?}");
+    let names: Vec<_> = placement.signals.iter().map(|signal| signal.name).collect();
+    assert_eq!(names, ["shared_terms", "strong_terms", "differing_numbers"]);
+    assert!(placement.signals[0].detail.contains("e1234"), "{placement:?}");
+}
+
+#[test]
+fn a_removal_that_takes_more_than_was_kept_ready_is_told() {
+    let mut index = Index::new(Policy::default());
+    let text = |n: u128| format!("w{n}x alpha{} beta{}", n * 7, n * 13);
+    for n in 1..=40 {
+        index.insert(report(n), cluster(1), false, &title(&text(n)));
+    }
+    for n in 1..=12 {
+        index.remove_report(report(n));
+    }
+    assert_eq!(index.take_stale(), []);
+    index.remove_report(report(13));
+    assert_eq!(index.take_stale(), [cluster(1)]);
+    index.remove_cluster(cluster(1));
+    assert_eq!((index.report_count(), index.cluster_count()), (0, 0));
+}
+
+// ---- properties ------------------------------------------------------------------------------------------------
+
+#[derive(Debug, Clone)]
+struct Entry {
+    report: u128,
+    cluster: u128,
+    by_person: bool,
+    product: u128,
+    print: Option<&'static str>,
+    text: String,
+}
+
+const WORDS: &[&str] = &[
+    "app",
+    "crash",
+    "export",
+    "pdf",
+    "invoice",
+    "login",
+    "password",
+    "E1234",
+    "E4321",
+    "FooException",
+    "slow",
+    "android",
+    "ios",
+    "13",
+    "14",
+    "calendar",
+    "sync",
+    "photo",
+    "upload",
+    "does not work",
+];
+
+fn texts() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(WORDS), 1..6).prop_map(|words| words.join(" "))
+}
+
+fn entries(most: usize) -> impl Strategy<Value = Vec<Entry>> {
+    let entry = (
+        1..6_u128,
+        any::<bool>(),
+        0..3_u128,
+        prop::option::weighted(0.2, prop::sample::select(&["f", "g"][..])),
+        texts(),
+    );
+    prop::collection::vec(entry, 0..most).prop_map(|entries| {
+        (1..)
+            .zip(entries)
+            .map(|(report, (cluster, by_person, product, print, text))| Entry {
+                report,
+                cluster,
+                by_person,
+                product,
+                print,
+                text,
+            })
+            .collect()
+    })
+}
+
+impl Entry {
+    fn features(&self) -> Features {
+        let product = (self.product > 0).then(|| product(self.product));
+        Features::of(&Text { product, fingerprint: self.print, title: &self.text, body: "" })
+    }
+
+    fn put(&self, index: &mut Index) {
+        index.insert(report(self.report), cluster(self.cluster), self.by_person, &self.features());
+    }
+}
+
+/// All that can be seen of an index.
+fn seen(index: &Index, texts: &[String]) -> Vec<(Placement, Vec<Candidate>)> {
+    let features = |text: &String| {
+        Features::of(&Text { product: Some(product(1)), fingerprint: Some("f"), title: text, body: "" })
+    };
+    let both = texts.iter().flat_map(|text| [features(text), title(text)]);
+    both.map(|features| (index.place(&features), index.candidates(&features, 5))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_order_of_arrival_changes_nothing(
+        (entries, shuffled) in entries(60).prop_flat_map(|entries| (Just(entries.clone()), Just(entries).prop_shuffle())),
+        apart in prop::collection::vec((1..60_u128, 1..6_u128), 0..4),
+        asked in prop::collection::vec(texts(), 4),
+    ) {
+        let (mut one, mut other) = (Index::new(Policy::default()), Index::new(Policy::default()));
+        apart.iter().for_each(|&(r, c)| one.set_apart(report(r), cluster(c)));
+        entries.iter().for_each(|entry| entry.put(&mut one));
+        shuffled.iter().for_each(|entry| entry.put(&mut other));
+        if other.take_stale().is_empty() {
+            apart.iter().rev().for_each(|&(r, c)| other.set_apart(report(r), cluster(c)));
+        }
+        prop_assume!(other.take_stale().is_empty() && one.take_stale().is_empty());
+        prop_assert_eq!(seen(&one, &asked), seen(&other, &asked));
+    }
+
+    #[test]
+    fn removing_is_the_inverse_of_inserting(
+        entries in entries(60),
+        kept in 0..60_usize,
+        asked in prop::collection::vec(texts(), 4),
+        apart in prop::collection::vec((1..60_u128, 1..6_u128), 0..4),
+    ) {
+        let kept = kept.min(entries.len());
+        let (mut one, mut other) = (Index::new(Policy::default()), Index::new(Policy::default()));
+        for index in [&mut one, &mut other] {
+            apart.iter().for_each(|&(r, c)| index.set_apart(report(r), cluster(c)));
+        }
+        entries[..kept].iter().for_each(|entry| entry.put(&mut one));
+        entries.iter().for_each(|entry| entry.put(&mut other));
+        entries[kept..].iter().for_each(|entry| other.remove_report(report(entry.report)));
+        // Clusters that lost more than was kept ready say so, and are inserted again.
+        for stale in other.take_stale() {
+            other.remove_cluster(stale);
+            entries[..kept].iter().filter(|entry| cluster(entry.cluster) == stale).for_each(|entry| entry.put(&mut other));
+        }
+        prop_assert_eq!((one.report_count(), one.cluster_count()), (other.report_count(), other.cluster_count()));
+        prop_assert_eq!(seen(&one, &asked), seen(&other, &asked));
+    }
+
+    #[test]
+    fn law_5_no_placement_breaks_a_constraint(
+        entries in entries(40),
+        apart in prop::collection::vec((1..40_u128, 1..6_u128), 1..6),
+    ) {
+        let mut index = Index::new(Policy::default());
+        entries.iter().for_each(|entry| entry.put(&mut index));
+        apart.iter().for_each(|&(r, c)| index.set_apart(report(r), cluster(c)));
+        for (r, c) in apart {
+            // Who says exactly what the report says is kept away from the cluster as well.
+            let Some(entry) = entries.iter().find(|entry| entry.report == r) else { continue };
+            let found = index.candidates(&entry.features(), 100);
+            prop_assert!(found.iter().all(|candidate| candidate.cluster != cluster(c)), "{:?} in {}", found, c);
+        }
+    }
+
+    #[test]
+    fn two_products_are_never_candidates(entries in entries(40), text in texts()) {
+        let mut index = Index::new(Policy::default());
+        for entry in &entries {
+            Entry { product: 2, ..entry.clone() }.put(&mut index);
+        }
+        prop_assert!(index.candidates(&title(&text), 10).is_empty());
+    }
+
+    #[test]
+    fn any_text_can_be_placed(one in any::<String>(), other in any::<String>()) {
+        let mut index = Index::new(Policy::default());
+        let features = Features::of(&Text { product: None, fingerprint: Some(&one), title: &one, body: &other });
+        index.insert(report(1), cluster(1), false, &features);
+        let placement = index.place(&Features::of(&Text { product: None, fingerprint: None, title: &other, body: &one }));
+        prop_assert!((0.0..=1.0).contains(&placement.score));
+        index.remove_report(report(1));
+        prop_assert_eq!(index.place(&features).decision, Decision::New);
+    }
+}
