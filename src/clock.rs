@@ -91,7 +91,7 @@ fn system_now() -> Timestamp {
 /// The moment to tell `elapsed` after `told`, when the wall clock shows `wall`.
 fn next_moment(told: i64, elapsed: Duration, wall: i64) -> i64 {
     let half = i64::try_from(elapsed.as_micros() / 2).unwrap_or(i64::MAX);
-    if wall >= told { wall } else { told.saturating_add(half) }
+    wall.max(told.saturating_add(half))
 }
 
 fn wall_micros() -> i64 {

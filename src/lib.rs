@@ -1,4 +1,8 @@
 //! wip
 pub mod domain;
-pub mod matching;
+pub mod config;
 pub mod store;
+pub mod app;
+pub mod clock;
+pub mod telemetry;
+pub mod grpc;

@@ -1,7 +1,7 @@
 //! Logs, and how errors are written in them.
 //!
-//! One event is one line on standard error, for people or as JSON. What comes from outside cannot begin a line of its
-//! own: line breaks inside an event are written as `\n`.
+//! One event is one line on standard error, for people or as JSON. What comes from outside can neither begin a line of
+//! its own nor steer a terminal: control characters inside an event are written as `\n`, `\u{1b}` and so on.
 
 use std::error::Error;
 use std::fmt;
@@ -35,11 +35,15 @@ pub enum TelemetryError {
 /// # Errors
 /// A filter that cannot be read, or a second call in one process.
 pub fn init(format: LogFormat, filter: &str, ansi: bool) -> Result<(), TelemetryError> {
-    let parsed = EnvFilter::try_new(filter)
-        .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(WholeLines(io::stderr));
+    let parsed =
+        EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
+    let colour = ansi && format == LogFormat::Text && shows_colour();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_ansi(colour)
+        .with_writer(WholeLines { make: io::stderr, colour });
     match format {
-        LogFormat::Text => builder.with_ansi(ansi && shows_colour()).try_init(),
+        LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
     }
     .map_err(TelemetryError::AlreadySet)
@@ -67,42 +71,51 @@ fn shows_colour() -> bool {
 }
 
 /// Makes writers that keep each event on one line.
-struct WholeLines<M>(M);
+struct WholeLines<M> {
+    make: M,
+    colour: bool,
+}
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for WholeLines<M> {
     type Writer = WholeLine<M::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        WholeLine(self.0.make_writer())
+        WholeLine { to: self.make.make_writer(), colour: self.colour }
     }
 }
 
 /// Writes one event, which arrives in one piece with its line break at the end.
-struct WholeLine<W>(W);
+struct WholeLine<W> {
+    to: W,
+    colour: bool,
+}
 
 impl<W: Write> Write for WholeLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let body = event.strip_suffix(b"\n").unwrap_or(event);
-        if !body.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-            self.0.write_all(event)?;
-            return Ok(event.len());
-        }
-        let mut line = Vec::with_capacity(event.len() + 16);
-        for byte in body {
-            match byte {
-                b'\n' => line.extend_from_slice(b"\\n"),
-                b'\r' => line.extend_from_slice(b"\\r"),
-                other => line.push(*other),
+        let text = String::from_utf8_lossy(event);
+        let body = text.strip_suffix('\n').unwrap_or(&text);
+        let mut line = String::with_capacity(text.len());
+        for (at, c) in body.char_indices() {
+            if c.is_control() && !(self.colour && sets_colour(&body[at..])) {
+                line.extend(c.escape_default());
+            } else {
+                line.push(c);
             }
         }
-        line.extend_from_slice(&event[body.len()..]);
-        self.0.write_all(&line)?;
+        line.push_str(&text[body.len()..]);
+        self.to.write_all(line.as_bytes())?;
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.to.flush()
     }
+}
+
+/// Whether `text` begins with a sequence that sets a colour, the only kind that the formatter itself writes.
+fn sets_colour(text: &str) -> bool {
+    text.strip_prefix("\u{1b}[")
+        .is_some_and(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'))
 }
 
 #[cfg(test)]
@@ -151,20 +164,26 @@ mod tests {
             }
         }
 
-        let sink = Sink::default();
-        let writer = sink.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(WholeLines(move || writer.clone())).finish();
-        tracing::subscriber::with_default(subscriber, || {
-            let outside = "refused\r\n2026-01-01 ERROR forged\u{1b}[31m";
-            tracing::warn!(answer = %outside, "failed with {outside}");
-            tracing::info!("next");
-        });
-        let written = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<&str> = written.lines().collect();
-        assert_eq!(lines.len(), 2, "{written}");
-        assert!(lines[0].contains("refused\\r\\n2026-01-01 ERROR forged") && lines[1].ends_with("next"), "{written}");
-        assert!(!written.contains('\u{1b}'), "{written}");
+        for colour in [false, true] {
+            let sink = Sink::default();
+            let writer = sink.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(colour)
+                .with_writer(WholeLines { make: move || writer.clone(), colour })
+                .finish();
+            tracing::subscriber::with_default(subscriber, || {
+                let outside = "refused\r\n2026-01-01 ERROR forged\u{1b}[2J\u{9b}2J";
+                tracing::warn!(answer = %outside, "failed with {outside}");
+                tracing::info!("next");
+            });
+            let written = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+            let lines: Vec<&str> = written.lines().collect();
+            assert_eq!(lines.len(), 2, "{written}");
+            assert!(lines[0].contains("refused\\r\\n2026-01-01 ERROR forged"), "{written}");
+            assert!(lines[1].ends_with("next"), "{written}");
+            assert!(!written.contains("\u{1b}[2J") && !written.contains('\u{9b}'), "{written:?}");
+            assert_eq!(written.contains("\u{1b}[33m"), colour, "warnings are yellow only where colour shows");
+        }
     }
 
     #[test]

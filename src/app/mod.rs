@@ -16,21 +16,8 @@ use crate::domain::time::Timestamp;
 use crate::store::request::{self, Fingerprint};
 use crate::store::{Reader, Store, TenantScope, Txn};
 
-pub mod admin;
-pub mod announcement;
 pub mod auth;
-pub mod cluster;
-pub mod customer;
-pub mod defect;
-pub mod delivery;
 pub mod error;
-pub mod event;
-pub mod intake;
-pub mod matcher;
-pub mod product;
-pub mod reconcile;
-pub mod release;
-pub mod report;
 pub mod wake;
 
 pub use error::{Error, Resource};
@@ -79,22 +66,16 @@ pub struct App {
     pub clock: Clock,
     /// Hints that there is work.
     pub wake: wake::Wake,
-    /// The matching index of each tenant.
-    pub matcher: matcher::Matcher,
-    /// What the ways out can do.
-    pub delivery: delivery::Deliverer,
     auth: auth::KeyCache,
 }
 
 impl App {
     /// Puts the service together.
-    pub fn new(store: Store, clock: Clock, deliverer: delivery::Deliverer) -> Arc<Self> {
+    pub fn new(store: Store, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             store,
             clock,
             wake: wake::Wake::new(),
-            matcher: matcher::Matcher::new(),
-            delivery: deliverer,
             auth: auth::KeyCache::new(),
         })
     }

@@ -2,13 +2,12 @@
 //!
 //! The steps matter: before the message's text is sent a lost connection means nothing arrived, after its final dot it
 //! means nobody knows. Lettre's transport reports both the same way, so this file builds letters and parses answers with
-//! lettre but walks through the transaction itself and always knows the [`Step`]. Connections are kept open between
+//! lettre but walks through the transaction itself and always knows how far it has got. Connections are kept open between
 //! messages, a bounded number of them, with Nagle's algorithm off (it would add 40 ms to every message).
 //!
 //! One recipient a message. A retry of the same delivery carries the same `Message-ID`, boundary and words, so that
 //! mailboxes can recognise it. Left to the relay: DKIM signing, MX lookups, and what bounces later.
 
-use std::error::Error as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -22,6 +21,7 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::response::Severity;
 use lettre::{Address, Message as Letter};
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
@@ -33,21 +33,15 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::{Host, Url};
 
-use super::{Channel, ChannelConfigError, Message, Outcome, Sending, text};
+pub use super::address::check_email_address;
+use super::address::parse_address;
+use super::reply::{Step, detail, judge_error, transient};
+use super::{Channel, ChannelConfigError, Message, Outcome, Sending};
 use crate::domain::time::Timestamp;
-
-/// Greylisting relays want the same message again after a while; half an hour satisfies nearly all of them.
-const GREYLISTED: Duration = Duration::from_secs(30 * 60);
-
-/// A full mailbox is not emptied within minutes.
-const MAILBOX_FULL: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// Relays commonly hang up on connections that idle for a minute, and after a hundred messages.
 const MAX_IDLE: Duration = Duration::from_secs(45);
 const MAX_MESSAGES: u32 = 100;
-
-/// How much of an answer is kept.
-const MAX_DETAIL_CHARS: usize = 500;
 
 /// How the connection to the relay is secured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,23 +122,6 @@ struct Composed {
     bytes: Vec<u8>,
 }
 
-/// How far an attempt has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Connect, greeting, EHLO, STARTTLS.
-    Connect,
-    /// AUTH.
-    LogIn,
-    /// MAIL FROM: the relay judges the sender, not yet the recipient.
-    Sender,
-    /// RCPT TO.
-    Recipient,
-    /// DATA, before any of the text is sent.
-    Data,
-    /// The text has been (partly) sent: without an answer it may have been accepted.
-    Content,
-}
-
 impl Email {
     /// Checks the configuration and prepares the channel; connects to nothing yet.
     pub fn new(config: EmailConfig) -> Result<Self, ChannelConfigError> {
@@ -211,15 +188,21 @@ impl Email {
         };
         match timeout_at(start + self.timeout, line.connection.message(&composed.bytes)).await {
             Ok(Ok(response)) => {
-                let answer = response.message().collect::<Vec<_>>().join(" ");
+                let answer = format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" "));
+                let detail = detail(&answer, composed.recipient.as_ref());
+                if response.code().severity != Severity::PositiveCompletion {
+                    return Outcome::Unknown {
+                        detail: format!("AMBIGUOUS: sent, and the answer makes no sense: {detail}"),
+                    };
+                }
                 self.park(line);
-                Outcome::Delivered { detail: detail(&format!("{} {answer}", response.code()), &composed) }
+                Outcome::Delivered { detail }
             }
             Ok(Err(error)) => {
                 if error.status().is_some() {
                     self.park(line);
                 }
-                judge_error(Step::Content, &error, &composed)
+                judge_error(Step::Content, &error, composed.recipient.as_ref())
             }
             Err(_) => Outcome::Unknown { detail: "AMBIGUOUS: sent, and the relay did not answer in time".to_owned() },
         }
@@ -277,13 +260,18 @@ impl Email {
         let permit = self.lines.acquire().await.expect("the semaphore is never closed");
         let (connection, sent) = match self.reuse().await {
             Some(idle) => (idle.connection, idle.sent),
-            None => (self.connect().await.map_err(|(step, error)| judge_failure(step, &error, composed))?, 0),
+            None => (
+                self.connect()
+                    .await
+                    .map_err(|(step, error)| judge_failure(step, &error, composed.recipient.as_ref()))?,
+                0,
+            ),
         };
         let mut line = Line { connection, sent, _permit: permit };
         match introduce(&mut line.connection, self.from.email.clone(), composed).await {
             Ok(()) => Ok(line),
             Err(Refusal::Answer(step, error)) => {
-                let outcome = judge_error(step, &error, composed);
+                let outcome = judge_error(step, &error, composed.recipient.as_ref());
                 if error.status().is_some_and(|code| u16::from(code) != 421) {
                     self.park(line);
                 }
@@ -293,6 +281,7 @@ impl Email {
                 self.park(line);
                 Err(Outcome::Rejected { bounced: false, detail: reason.to_owned() })
             }
+            Err(Refusal::Nonsense) => Err(transient("the relay did not ask for the text; nothing was sent")),
         }
     }
 
@@ -354,6 +343,8 @@ enum Failure {
 enum Refusal {
     Answer(Step, lettre::transport::smtp::Error),
     Incapable(&'static str),
+    /// The relay agreed to take the text with a code that does not mean it.
+    Nonsense,
 }
 
 /// Names sender and recipient and asks to send the text.
@@ -374,83 +365,15 @@ async fn introduce(line: &mut AsyncSmtpConnection, from: Address, composed: &Com
     let at = |step| move |error| Refusal::Answer(step, error);
     line.command(Mail::new(Some(from), parameters)).await.map_err(at(Step::Sender))?;
     line.command(Rcpt::new(composed.recipient.clone(), Vec::new())).await.map_err(at(Step::Recipient))?;
-    line.command(Data).await.map_err(at(Step::Data))?;
-    Ok(())
+    let ready = line.command(Data).await.map_err(at(Step::Data))?;
+    if ready.has_code(354) { Ok(()) } else { Err(Refusal::Nonsense) }
 }
 
-fn judge_failure(step: Step, failure: &Failure, composed: &Composed) -> Outcome {
+fn judge_failure(step: Step, failure: &Failure, address: &str) -> Outcome {
     match failure {
         Failure::Io(error) => transient(&format!("no connection to the relay: {error}")),
-        Failure::Smtp(error) => judge_error(step, error, composed),
+        Failure::Smtp(error) => judge_error(step, error, address),
     }
-}
-
-/// What an error means at this step: an answer is judged by its code, silence by whether the text was on its way.
-fn judge_error(step: Step, error: &lettre::transport::smtp::Error, composed: &Composed) -> Outcome {
-    let said = error.source().map(ToString::to_string).unwrap_or_default();
-    match error.status() {
-        Some(code) => {
-            let said = detail(&said, composed);
-            judge(step, code.into(), &said)
-        }
-        None if step == Step::Content => Outcome::Unknown {
-            detail: format!("AMBIGUOUS: sent, and the answer was lost: {}", detail(&said, composed)),
-        },
-        // The relay offers no way to log in that we know: an operator has to look.
-        None if step == Step::LogIn && error.is_client() => config(&detail(&said, composed)),
-        None => transient(&format!("the connection failed before anything was sent: {}", detail(&said, composed))),
-    }
-}
-
-/// Judges a negative answer by its code, its enhanced code (RFC 3463) and what it was an answer to.
-fn judge(step: Step, code: u16, said: &str) -> Outcome {
-    let answer = format!("{code} {said}");
-    let enhanced = enhanced(said);
-    let about_recipient = matches!(step, Step::Recipient | Step::Data | Step::Content);
-    match (code, enhanced) {
-        (530 | 534 | 535 | 538, _) => config(&answer),
-        (400..=499, _) if matches!(code, 450 | 451) || matches!(enhanced, Some((_, 7, _))) => {
-            Outcome::Retry { not_before: Some(GREYLISTED), detail: format!("TRANSIENT: {answer}") }
-        }
-        (..=499, Some((_, 2, 2))) => full(&answer),
-        (..=499, _) => transient(&answer),
-        // The relay will not work for us at all. That says nothing about the recipient, and somebody may repair it.
-        _ if !about_recipient => Outcome::Retry { not_before: None, detail: format!("SENDER_FAULT: {answer}") },
-        (550 | 551 | 553, Some((5, 1, 1 | 2 | 3 | 6 | 10))) => {
-            Outcome::Rejected { bounced: true, detail: format!("HARD_BOUNCE: {answer}") }
-        }
-        (_, Some((5, 2, 2))) | (552, None) => full(&answer),
-        (_, Some((5, 7, _))) => Outcome::Rejected { bounced: false, detail: format!("SENDER_FAULT: {answer}") },
-        _ => Outcome::Rejected { bounced: false, detail: format!("PERMANENT: {answer}") },
-    }
-}
-
-/// The enhanced code an answer begins with, as `5.1.1`.
-fn enhanced(said: &str) -> Option<(u16, u16, u16)> {
-    let mut parts = said.split_whitespace().next()?.splitn(3, '.').map(|part| part.parse().ok());
-    Some((parts.next()??, parts.next()??, parts.next()??))
-}
-
-fn transient(detail: &str) -> Outcome {
-    Outcome::Retry { not_before: None, detail: format!("TRANSIENT: {detail}") }
-}
-
-fn full(answer: &str) -> Outcome {
-    Outcome::Retry { not_before: Some(MAILBOX_FULL), detail: format!("SOFT: {answer}") }
-}
-
-fn config(answer: &str) -> Outcome {
-    Outcome::Retry { not_before: None, detail: format!("CONFIG: the relay does not let us in: {answer}") }
-}
-
-/// What the relay said, fit to be kept: relays like to repeat the address, and erasing a customer must not leave it here.
-fn detail(said: &str, composed: &Composed) -> String {
-    let mut said = text::one_line(said, MAX_DETAIL_CHARS);
-    let address = composed.recipient.as_ref() as &str;
-    while let Some(at) = said.to_ascii_lowercase().find(&address.to_ascii_lowercase()) {
-        said.replace_range(at..at + address.len(), "[address]");
-    }
-    said
 }
 
 /// The moment for the `Date` header, held within the years such a header can name.
@@ -467,44 +390,6 @@ fn check_header(value: &str) -> Result<(), String> {
     } else {
         Ok(())
     }
-}
-
-/// Says whether mail can be sent to an address, in words for the one who entered it.
-///
-/// Accepts plain addresses with international domains; refuses display names, quoted local parts, address literals and
-/// everything else that is legal in theory and an attack in practice.
-pub fn check_email_address(text: &str) -> Result<(), String> {
-    parse_address(text).map(|_| ())
-}
-
-fn parse_address(text: &str) -> Result<Address, String> {
-    if text.len() > 254 {
-        return Err("is longer than 254 bytes".to_owned());
-    }
-    if text.chars().any(|c| c.is_control() || c.is_whitespace() || text::is_invisible(c)) {
-        return Err("contains a space, line break or invisible character".to_owned());
-    }
-    let (user, domain) = text.split_once('@').ok_or("has no @")?;
-    let atom = |c: char| {
-        c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && c.is_alphanumeric())
-    };
-    if user.len() > 64 || !user.split('.').all(|part| !part.is_empty() && part.chars().all(atom)) {
-        return Err("has a part before the @ that is not a mailbox name".to_owned());
-    }
-    if !domain.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '.') {
-        return Err("has a part after the @ that is not a domain name".to_owned());
-    }
-    match Host::parse(domain) {
-        Ok(Host::Domain(name)) if is_mail_domain(&name) => {
-            Address::new(user, name).map_err(|error| format!("is not an email address: {error}"))
-        }
-        _ => Err("has a part after the @ that is not a domain name".to_owned()),
-    }
-}
-
-fn is_mail_domain(name: &str) -> bool {
-    let label = |part: &str| (1..=63).contains(&part.len()) && !part.starts_with('-') && !part.ends_with('-');
-    name.contains('.') && name.split('.').all(label) && !name.ends_with(".localhost")
 }
 
 /// A TLS stream that lettre takes for a plain one, so that our own connector with our own socket options stands below it.
@@ -645,7 +530,8 @@ mod tests {
 
     #[test]
     fn a_half_configured_channel_is_not_set_up() {
-        let faults: [(&str, fn(&mut EmailConfig)); 9] = [
+        type Fault = fn(&mut EmailConfig);
+        let faults: [(&str, Fault); 9] = [
             ("pool", |config| config.pool = 0),
             ("timeout", |config| config.timeout = Duration::ZERO),
             ("username", |config| config.password = Some("x".into())),
@@ -676,49 +562,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_answer_has_its_meaning() {
-        let rejected =
-            |bounced| move |outcome: &Outcome| matches!(outcome, Outcome::Rejected { bounced: b, .. } if *b == bounced);
-        let retry = |wait: Option<Duration>| move |outcome: &Outcome| matches!(outcome, Outcome::Retry { not_before, .. } if *not_before == wait);
-        type Expected = Box<dyn Fn(&Outcome) -> bool>;
-        let (bounced, refused): (fn() -> Expected, fn() -> Expected) = (
-            || Box::new(|o| matches!(o, Outcome::Rejected { bounced: true, .. })),
-            || Box::new(|o| matches!(o, Outcome::Rejected { bounced: false, .. })),
-        );
-        let cases: Vec<(&'static str, &str, &str, Expected)> = vec![
-            ("CONNECT", "421 4.3.2 too busy", "TRANSIENT", Box::new(retry(None))),
-            ("CONNECT", "554 5.7.1 not you", "SENDER_FAULT", Box::new(retry(None))),
-            ("EHLO", "550 no", "SENDER_FAULT", Box::new(retry(None))),
-            ("MAIL", "421 closing", "TRANSIENT", Box::new(retry(None))),
-            ("MAIL", "451 4.7.1 slow down", "TRANSIENT", Box::new(retry(Some(GREYLISTED)))),
-            ("MAIL", "530 5.7.0 authentication required", "CONFIG", Box::new(retry(None))),
-            ("MAIL", "550 5.1.8 bad sender", "SENDER_FAULT", Box::new(retry(None))),
-            ("MAIL", "538 5.7.11 encryption required", "CONFIG", Box::new(retry(None))),
-            ("RCPT", "450 4.2.0 greylisted", "TRANSIENT", Box::new(retry(Some(GREYLISTED)))),
-            ("RCPT", "451 try later", "TRANSIENT", Box::new(retry(Some(GREYLISTED)))),
-            ("RCPT", "452 4.3.1 disk full", "TRANSIENT", Box::new(retry(None))),
-            ("RCPT", "452 4.2.2 over quota", "SOFT", Box::new(retry(Some(MAILBOX_FULL)))),
-            ("RCPT", "421 4.7.0 rate", "TRANSIENT", Box::new(retry(Some(GREYLISTED)))),
-            ("RCPT", "550 5.1.1 no such user", "HARD_BOUNCE", bounced()),
-            ("RCPT", "550 5.1.2 no such host", "HARD_BOUNCE", bounced()),
-            ("RCPT", "553 5.1.3 bad syntax", "HARD_BOUNCE", bounced()),
-            ("RCPT", "551 5.1.6 moved", "HARD_BOUNCE", bounced()),
-            ("RCPT", "550 5.1.10 null MX", "HARD_BOUNCE", bounced()),
-            ("RCPT", "550 no such user", "PERMANENT", refused()),
-            ("RCPT", "550 5.7.1 policy", "SENDER_FAULT", refused()),
-            ("RCPT", "552 5.2.2 mailbox full", "SOFT", Box::new(retry(Some(MAILBOX_FULL)))),
-            ("RCPT", "554 no", "PERMANENT", refused()),
-            ("DATA", "554 5.5.1 no valid recipients", "PERMANENT", refused()),
-            ("DATA", "451 4.3.0 later", "TRANSIENT", Box::new(retry(Some(GREYLISTED)))),
-            ("CONTENT", "550 5.1.1 no such user", "HARD_BOUNCE", bounced()),
-            ("CONTENT", "550 5.7.26 unauthenticated", "SENDER_FAULT", refused()),
-            ("CONTENT", "552 5.3.4 too big", "PERMANENT", Box::new(rejected(false))),
-            ("CONTENT", "452 4.3.1 disk full", "TRANSIENT", Box::new(retry(None))),
-        ];
-        for (verb, answer, class, expected) in cases {
+    async fn an_answer_is_judged_by_the_step_it_answers() {
+        for (verb, answer, class) in [
+            ("CONNECT", "554 5.7.1 not you", "SENDER_FAULT"),
+            ("EHLO", "550 no", "SENDER_FAULT"),
+            ("MAIL", "550 5.1.1 odd", "SENDER_FAULT"),
+            ("RCPT", "550 5.1.1 no such user", "HARD_BOUNCE"),
+            ("RCPT", "451 4.7.1 greylisted", "TRANSIENT"),
+            ("DATA", "554 5.5.1 no valid recipients", "PERMANENT"),
+            ("CONTENT", "550-5.1.1 no such\r\n550 5.1.1 user", "HARD_BOUNCE"),
+            ("CONTENT", "451 4.3.0 later", "TRANSIENT"),
+        ] {
             let (outcome, _relay) = send(&[(verb, say(&format!("{answer}\r\n")))]).await;
-            assert!(expected(&outcome), "{verb} {answer}: {outcome:?}");
-            assert!(outcome.detail().starts_with(class), "{verb} {answer}: {outcome:?}");
+            assert_eq!(outcome.detail().split(':').next(), Some(class), "{verb} {answer}: {outcome:?}");
+            assert_eq!(matches!(outcome, Outcome::Rejected { bounced: true, .. }), class == "HARD_BOUNCE");
         }
     }
 
@@ -728,12 +585,11 @@ mod tests {
             let (outcome, _relay) = send(&[(verb, Turn::HangUp)]).await;
             assert!(matches!(outcome, Outcome::Retry { not_before: None, .. }), "{verb}: {outcome:?}");
         }
-        for reply in [Turn::HangUp, say("garbage\r\n"), say("250-half an ans")] {
-            let close = matches!(reply, Turn::Say(ref text) if text.starts_with("250-"));
-            if !close {
-                let (outcome, _relay) = send(&[("CONTENT", reply)]).await;
-                assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
-            }
+        let (outcome, _relay) = send(&[("DATA", say("250 fine\r\n"))]).await;
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+        for reply in [Turn::HangUp, say("garbage\r\n"), say("354 more\r\n")] {
+            let (outcome, _relay) = send(&[("CONTENT", reply)]).await;
+            assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
         }
         let outcome = Email::new(config(nobody().await)).unwrap().send(&message("ada@example.org")).await;
         assert!(matches!(outcome, Outcome::Retry { not_before: None, .. }), "{outcome:?}");
@@ -741,15 +597,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_relay_that_stalls_is_left_in_time() {
-        let short = |server: &Server| EmailConfig { timeout: Duration::from_secs(2), ..config(server.address) };
-        for (verb, turn) in [("RCPT", Turn::Silence), ("RCPT", Turn::Endless("250-and more\r\n".to_owned()))] {
+        let send = async |verb, turn| {
             let relay = Server::relay(&[(verb, turn)]).await;
-            let outcome = Email::new(short(&relay)).unwrap().send(&message("ada@example.org")).await;
+            let config = EmailConfig { timeout: Duration::from_secs(2), ..config(relay.address) };
+            Email::new(config).unwrap().send(&message("ada@example.org")).await
+        };
+        let endless = Turn::Endless(format!("250-{}\r\n", "x".repeat(900)));
+        let (silent, endless, mute, half) = tokio::join!(
+            send("RCPT", Turn::Silence),
+            send("RCPT", endless),
+            send("CONTENT", Turn::Silence),
+            send("CONTENT", say("250-half an answer")),
+        );
+        for outcome in [silent, endless] {
             assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
         }
-        for turn in [Turn::Silence, say("250-half an answer")] {
-            let relay = Server::relay(&[("CONTENT", turn)]).await;
-            let outcome = Email::new(short(&relay)).unwrap().send(&message("ada@example.org")).await;
+        for outcome in [mute, half] {
             assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
         }
     }
@@ -791,7 +654,7 @@ mod tests {
             ..config(relay.address)
         };
         let outcome = Email::new(config).unwrap().send(&message("ada@example.org")).await;
-        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+        assert!(matches!(&outcome, Outcome::Retry { detail, .. } if detail.starts_with("CONFIG")), "{outcome:?}");
         assert!(!relay.said().iter().any(|line| line.starts_with("AUTH") || line.starts_with("MAIL")));
     }
 
@@ -830,96 +693,5 @@ mod tests {
         let (outcome, _relay) =
             send(&[("RCPT", say("550 5.1.1 <ADA@example.org> unknown, ada@example.org\r\n"))]).await;
         assert_eq!(outcome.detail(), "HARD_BOUNCE: 550 5.1.1 <[address]> unknown, [address]");
-    }
-
-    #[test]
-    fn ordinary_addresses_are_accepted() {
-        for address in [
-            "ada@example.org",
-            "ADA@Example.ORG",
-            "ada.lovelace+fix@mail.example.co.uk",
-            "o'brien@example.org",
-            "x_y-z=1@example.org",
-            "1@2.example",
-            "jürgen@example.org",
-            "ada@bücher.example",
-            "ada@xn--bcher-kva.example",
-            "用户@例子.example",
-            "a@b.museum",
-        ] {
-            assert_eq!(check_email_address(address), Ok(()), "{address}");
-        }
-    }
-
-    #[test]
-    fn no_hostile_address_is_accepted() {
-        let long = format!("{}@example.org", "a".repeat(65));
-        let longer = format!("a@{}example.org", "a.".repeat(130));
-        for address in [
-            "",
-            "@",
-            "a@",
-            "@b.example",
-            "ada",
-            "ada@example.org\r\nBcc: x@y.example",
-            "ada@example.org\n",
-            "\rada@example.org",
-            "ada\0@example.org",
-            "ada@exam\0ple.org",
-            "ada@example.org,eve@example.org",
-            "ada@example.org;eve@example.org",
-            "ada@example.org eve@example.org",
-            "Ada <ada@example.org>",
-            "<ada@example.org>",
-            "\"a b\"@example.org",
-            "\"a\\\"b\"@example.org",
-            "\"@\"@example.org",
-            "ada@[127.0.0.1]",
-            "ada@[IPv6:::1]",
-            "ada@127.0.0.1",
-            "ada@2130706433",
-            "ada@0x7f000001",
-            "ada@localhost",
-            "ada@mail.localhost",
-            "ada@intranet",
-            "ada..b@example.org",
-            ".ada@example.org",
-            "ada.@example.org",
-            "ada@example..org",
-            "ada@.example.org",
-            "ada@example.org.",
-            "ada@-example.org",
-            "ada@example-.org",
-            "ada@exa_mple.org",
-            "ada@exa mple.org",
-            "ada@example.org/x",
-            "ada@example.org?x",
-            "ada@example.org#x",
-            "ada@@example.org",
-            "a@b@example.org",
-            "ada@example.org>",
-            "ada@exam<ple.org",
-            "ada(comment)@example.org",
-            "ada@example.org(comment)",
-            "ada:b@example.org",
-            "mailto:ada@example.org",
-            "ada\\@example.org",
-            "ada\u{202e}@example.org",
-            "ada@exam\u{200b}ple.org",
-            "ada@example\u{3002}org\u{feff}",
-            "ada%40example.org",
-            "%0d%0aRCPT@",
-            "ada@%65xample.org",
-            "\u{a0}ada@example.org",
-            "ada\u{2028}@example.org",
-            "ada@example.org\u{85}",
-            "ada@１２７.0.0.1",
-            "|cat@",
-            "ada@xn--a.example",
-            &long,
-            &longer,
-        ] {
-            assert!(check_email_address(address).is_err(), "{address:?}");
-        }
     }
 }

@@ -7,8 +7,10 @@
 //!
 //! Left out on purpose: queues, retries, consent and the store. A channel knows an address, not a customer's history.
 
+mod address;
 pub mod egress;
 pub mod email;
+mod reply;
 pub mod signature;
 pub mod template;
 mod text;

@@ -36,20 +36,11 @@ macro_rules! templates {
     ($($name:literal),+ $(,)?) => { [$(($name, include_str!(concat!("templates/", $name)))),+] };
 }
 
+#[rustfmt::skip]
 const TEMPLATES: [(&str, &str); 13] = templates![
-    "en/letter.txt",
-    "en/letter.html",
-    "en/reports.txt",
-    "en/reports.html",
-    "en/acknowledged.subject",
-    "en/acknowledged.txt",
-    "en/acknowledged.html",
-    "en/fix_available.subject",
-    "en/fix_available.txt",
-    "en/fix_available.html",
-    "en/correction.subject",
-    "en/correction.txt",
-    "en/correction.html",
+    "en/letter.txt", "en/letter.html", "en/reports.txt", "en/reports.html", "en/acknowledged.subject",
+    "en/acknowledged.txt", "en/acknowledged.html", "en/fix_available.subject", "en/fix_available.txt",
+    "en/fix_available.html", "en/correction.subject", "en/correction.txt", "en/correction.html",
 ];
 
 /// What the letter says.

@@ -44,18 +44,22 @@ impl Config {
         check_grpc(&mut found, &self.grpc);
         check_http(&mut found, self);
         found.positive("intake.max_batch", self.intake.max_batch);
-        found.refuse_if(self.intake.queue < self.intake.max_batch, "intake.queue", "must hold at least intake.max_batch");
+        found.refuse_if(
+            self.intake.queue < self.intake.max_batch,
+            "intake.queue",
+            "must hold at least intake.max_batch",
+        );
         check_delivery(&mut found, self);
         found.positive("reconcile.page", self.reconcile.page);
         found.lasting("reconcile.poll", self.reconcile.poll);
         found.lasting("reconcile.sweep", self.reconcile.sweep);
         check_email(&mut found, &self.email);
+        if self.email.enabled {
+            found.shorter_than_lease("email.timeout", self.email.timeout, self.delivery.lease);
+        }
         check_webhook(&mut found, &self.webhook);
         if self.webhook.enabled {
             found.shorter_than_lease("webhook.timeout", self.webhook.timeout, self.delivery.lease);
-        }
-        if self.email.enabled {
-            found.shorter_than_lease("email.timeout", self.email.timeout, self.delivery.lease);
         }
         found.lasting("stream.heartbeat", self.stream.heartbeat);
         found.refuse_if(
@@ -119,7 +123,8 @@ fn check_store(found: &mut Findings, store: &StoreConfig) {
             found.refuse_if(is_special, "store.path", "must be a file on disk, by its plain path");
         }
         StoreConfig::Postgres { url, max_connections, min_connections, acquire_timeout, statement_timeout } => {
-            let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.expose_secret().starts_with(scheme));
+            let is_postgres =
+                ["postgres://", "postgresql://"].iter().any(|scheme| url.expose_secret().starts_with(scheme));
             found.refuse_if(!is_postgres, "store.url", "must begin with postgres://");
             // One connection holds the write transaction, one serves reads meanwhile.
             found.refuse_if(*max_connections < 2, "store.max_connections", "must be 2 or more");
@@ -175,7 +180,9 @@ fn check_grpc(found: &mut Findings, grpc: &GrpcConfig) {
 
 fn check_http(found: &mut Findings, config: &Config) {
     let same_place = |a: SocketAddr, b: SocketAddr| {
-        a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+        a.port() != 0
+            && a.port() == b.port()
+            && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
     };
     found.refuse_if(
         same_place(config.http.listen, config.grpc.listen),
@@ -191,7 +198,11 @@ fn check_http(found: &mut Findings, config: &Config) {
     }
     let has_extras =
         !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some();
-    found.refuse_if(has_extras, "http.public_url", "must be host and path only, because links are made by adding to it");
+    found.refuse_if(
+        has_extras,
+        "http.public_url",
+        "must be host and path only, because links are made by adding to it",
+    );
 }
 
 fn is_this_machine(url: &Url) -> bool {
@@ -277,7 +288,8 @@ mod tests {
 
     #[test]
     fn all_problems_are_told_at_once() {
-        let found = problems(&["intake.max_batch=0", "delivery.jitter=NaN", "log.filter=a=b=c", "idempotency.retention=1h"]);
+        let found =
+            problems(&["intake.max_batch=0", "delivery.jitter=1.5", "log.filter=a=b=c", "idempotency.retention=1h"]);
         assert_eq!(found, ["intake.max_batch", "delivery.jitter", "log.filter", "idempotency.retention"]);
     }
 
@@ -288,7 +300,8 @@ mod tests {
         assert_eq!(problems(&["grpc.listen=0.0.0.0:7431", "grpc.insecure=true"]), [""; 0]);
         assert_eq!(problems(&["grpc.listen=[::1]:7431"]), [""; 0]);
         let file = tempfile::NamedTempFile::new().unwrap();
-        let (cert, key) = (format!("grpc.tls.cert={}", file.path().display()), format!("grpc.tls.key={}", file.path().display()));
+        let (cert, key) =
+            (format!("grpc.tls.cert={}", file.path().display()), format!("grpc.tls.key={}", file.path().display()));
         assert_eq!(problems(&["grpc.listen=0.0.0.0:7431", &cert, &key]), [""; 0]);
         assert_eq!(problems(&["grpc.insecure=true", &cert, &key]), ["grpc.insecure"]);
         assert_eq!(problems(&[&cert, "grpc.tls.key=/nowhere/at/all"]), ["grpc.tls.key"]);
@@ -296,10 +309,13 @@ mod tests {
 
     #[test]
     fn links_in_mails_are_https_or_lead_to_this_machine() {
-        for url in ["https://example.org", "https://example.org/hearback/", "http://localhost:80", "http://[::1]:7432"] {
+        for url in ["https://example.org", "https://example.org/hearback/", "http://localhost:80", "http://[::1]:7432"]
+        {
             assert_eq!(problems(&[&format!("http.public_url={url}")]), [""; 0], "{url}");
         }
-        for url in ["http://example.org", "http://10.0.0.1", "ftp://example.org", "https://u:p@example.org", "https://a.b/?q"] {
+        for url in
+            ["http://example.org", "http://10.0.0.1", "ftp://example.org", "https://u:p@example.org", "https://a.b/?q"]
+        {
             assert_eq!(problems(&[&format!("http.public_url={url}")]), ["http.public_url"], "{url}");
         }
     }
@@ -346,7 +362,12 @@ mod tests {
     fn the_database_outlives_the_process() {
         assert_eq!(problems(&["store.path=:memory:"]), ["store.path"]);
         assert_eq!(problems(&["store.path=file:x?mode=memory"]), ["store.path"]);
-        let postgres = ["store.kind=postgres", "store.url=mysql://u:271828@h/d", "store.max_connections=1", "store.min_connections=2"];
+        let postgres = [
+            "store.kind=postgres",
+            "store.url=mysql://u:271828@h/d",
+            "store.max_connections=1",
+            "store.min_connections=2",
+        ];
         assert_eq!(problems(&postgres), ["store.url", "store.max_connections", "store.min_connections"]);
     }
 }

@@ -233,7 +233,8 @@ impl Layer {
 impl Provider for Layer {
     fn metadata(&self) -> Metadata {
         let origin = self.origin.clone();
-        Metadata::named("configuration").interpolater(move |_: &Profile, keys: &[&str]| origin.describe(&keys.join(".")))
+        Metadata::named("configuration")
+            .interpolater(move |_: &Profile, keys: &[&str]| origin.describe(&keys.join(".")))
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
@@ -274,7 +275,8 @@ fn insert(values: &mut Dict, key: &str, value: &str) -> Result<(), String> {
 fn forget_other_kinds(layers: &mut [Layer]) {
     let Some(last) = layers.iter().rposition(|layer| layer.store_kind().is_some()) else { return };
     let kind = layers[last].store_kind().map(str::to_owned);
-    let Some(other) = layers[..last].iter().rposition(|layer| layer.store_kind().is_some_and(|k| Some(k) != kind.as_deref()))
+    let Some(other) =
+        layers[..last].iter().rposition(|layer| layer.store_kind().is_some_and(|k| Some(k) != kind.as_deref()))
     else {
         return;
     };
@@ -315,7 +317,8 @@ fn read_secrets(mut figment: Figment) -> Result<Figment, ConfigError> {
         if secret.is_empty() {
             return Err(invalid(&file_key, &format!("{} is empty", path.display())));
         }
-        let values = Dict::from([(section.to_owned(), Value::from(Dict::from([(key.to_owned(), Value::from(secret))])))]);
+        let values =
+            Dict::from([(section.to_owned(), Value::from(Dict::from([(key.to_owned(), Value::from(secret))])))]);
         figment = figment.merge(Layer { origin: Origin::Secret(path.to_owned()), values });
     }
     Ok(figment)
@@ -345,13 +348,7 @@ fn origin_of(figment: &Figment, key: &str, shown: &str) -> String {
 fn explain(figment: &Figment, error: figment::Error) -> ConfigError {
     let mut path = error.path.clone();
     let message = match &error.kind {
-        Kind::UnknownField(field, known) => {
-            path.push(field.clone());
-            match known {
-                [] => "there is no such key".to_owned(),
-                known => format!("there is no such key; there are: {}", known.join(", ")),
-            }
-        }
+        Kind::UnknownField(_, known) => format!("there is no such key; there are: {}", known.join(", ")),
         Kind::MissingField(field) => {
             path.push(field.to_string());
             "is missing".to_owned()
@@ -359,8 +356,8 @@ fn explain(figment: &Figment, error: figment::Error) -> ConfigError {
         kind => kind.to_string(),
     };
     let key = path.join(".");
-    let known = figment.find_metadata(&key).is_some();
-    let place = if known { key.clone() } else { error.path.join(".") };
+    // What is missing came from nowhere: then its section has to do.
+    let place = if figment.find_metadata(&key).is_some() { key.clone() } else { error.path.join(".") };
     ConfigError::Value { origin: origin_of(figment, &place, &key), key, message }
 }
 
@@ -393,7 +390,9 @@ mod tests {
     fn defaults_alone_are_a_whole_configuration() {
         let config = Config::load(LoadOptions::default()).unwrap();
         assert_eq!(config.grpc.listen.to_string(), "127.0.0.1:7431");
-        assert!(matches!(&config.store, StoreConfig::Sqlite { path } if path == Path::new("./hearback-data/hearback.db")));
+        assert!(
+            matches!(&config.store, StoreConfig::Sqlite { path } if path == Path::new("./hearback-data/hearback.db"))
+        );
         let total: Duration = config.delivery.retry_schedule.iter().sum();
         assert!(total < config.delivery.max_age, "the last attempt comes before a delivery is given up");
     }
@@ -533,16 +532,20 @@ mod tests {
         ];
         options.overrides = vec!["store.max_connections=3".into()];
         let config = Config::load(options).unwrap();
-        let StoreConfig::Postgres { max_connections, min_connections, .. } = config.store else { panic!("not Postgres") };
+        let StoreConfig::Postgres { max_connections, min_connections, .. } = config.store else {
+            panic!("not Postgres")
+        };
         assert_eq!((max_connections, min_connections), (3, 1));
     }
 
     #[test]
-    fn half_a_database_cannot_be_written_down() {
+    fn half_a_choice_cannot_be_written_down() {
         let message = refusal(with_environment(&[("HEARBACK__STORE__KIND", "postgres")]));
         assert!(message.starts_with("store: kind = \"postgres\" needs url"), "{message}");
         let message = refusal(with_environment(&[("HEARBACK__STORE__MAX_CONNECTIONS", "4")]));
         assert!(message.starts_with("store: max_connections goes with kind = \"postgres\""), "{message}");
+        let message = refusal(with_environment(&[("HEARBACK__GRPC__TLS__CERT", "/c")]));
+        assert!(message.starts_with("grpc.tls.key: is missing (from the environment"), "{message}");
     }
 
     #[test]

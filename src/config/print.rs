@@ -18,9 +18,11 @@ impl Config {
     /// What may stand in a configuration file, as a JSON Schema with the defaults filled in, for editors and checkers.
     /// No key is required, because each may come from another source.
     pub fn schema() -> Value {
-        let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+        let settings =
+            schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
         let mut schema = settings.into_generator().into_root_schema_for::<Config>().to_value();
-        let defaults = Config::load(LoadOptions::default()).expect("the embedded defaults are whole; a test loads them");
+        let defaults =
+            Config::load(LoadOptions::default()).expect("the embedded defaults are whole; a test loads them");
         finish_schema(&mut schema, &to_json(&defaults));
         schema
     }

@@ -116,10 +116,10 @@ fn format_duration(duration: Duration) -> String {
     if duration.is_zero() {
         return "0s".to_owned();
     }
-    if duration != Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)) {
+    if !duration.subsec_nanos().is_multiple_of(1_000_000) {
         return humantime::format_duration(duration).to_string();
     }
-    let (size, name) = UNITS.into_iter().find(|(size, _)| millis % size == 0).unwrap_or((1, "ms"));
+    let (size, name) = UNITS.into_iter().find(|(size, _)| millis.is_multiple_of(*size)).unwrap_or((1, "ms"));
     format!("{}{name}", millis / size)
 }
 

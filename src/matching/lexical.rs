@@ -206,6 +206,11 @@ impl Lexicon {
         self.idf_of(entry.postings.len(), entry.generic)
     }
 
+    /// Whether a term of the vocabulary is an everyday word of reports.
+    pub(super) fn is_generic(&self, id: u32) -> bool {
+        self.entries[id as usize].generic
+    }
+
     fn idf_of(&self, documents: usize, generic: bool) -> f64 {
         let imagined = if generic { IMAGINED_GENERIC } else { IMAGINED_OTHER };
         let all = self.shown_count() as f64 + IMAGINED;

@@ -22,6 +22,12 @@ const NUMBERS_DIFFER: f64 = 0.25;
 const FACETS_DIFFER: f64 = 0.20;
 /// What different error codes anywhere take away.
 const CODES_DIFFER: f64 = 0.15;
+/// What takes away that each title has a word of its own, for texts with a body and for short ones: of long texts about
+/// the same part of a product most words are alike, and the one that is not makes the difference.
+const LONG_DIFFERS: f64 = 0.30;
+const SHORT_DIFFERS: f64 = 0.10;
+/// The idf of such a word at which half of it is taken.
+const UNSHARED_HALF: f64 = 4.0;
 /// How many shared terms an explanation names.
 const NAMED_TERMS: usize = 6;
 
@@ -38,8 +44,12 @@ pub(super) struct Comparison {
     numbers_differ: bool,
     facets_differ: bool,
     codes_differ: bool,
+    /// The rarest word of either title that the other title lacks, by idf; the smaller of the two.
+    unshared: f64,
     /// Shared plain words that are not everybody's.
     telling_words: u32,
+    /// Shared words that are everybody's.
+    generic_words: u32,
     /// Shared codes and identifiers.
     telling_names: u32,
     /// Whether exactly one of the two names its product.
@@ -84,6 +94,8 @@ pub(super) fn compare(lexicon: &Lexicon, scratch: &Scratch, query: &Query, docum
             _ => {}
         }
     }
+    let mut met = vec![false; query.terms.len()];
+    let mut unshared_document: f64 = 0.0;
     for term in &document.terms {
         let weight = f64::from(term.weight);
         let place = scratch.place(term.id);
@@ -98,7 +110,14 @@ pub(super) fn compare(lexicon: &Lexicon, scratch: &Scratch, query: &Query, docum
             Kind::Code => codes.document += 1,
             _ => {}
         }
-        let Some(asked) = place.map(|place| &query.terms[place]) else { continue };
+        let Some(place) = place else {
+            if term.head && names_a_thing(term.kind) && !lexicon.is_generic(term.id) {
+                unshared_document = unshared_document.max(idf);
+            }
+            continue;
+        };
+        met[place] = true;
+        let asked = &query.terms[place];
         shared += idf * weight * asked.weight;
         if term.head && asked.head {
             shared_head += idf * (term.kind.weight() * asked.kind.weight()).sqrt();
@@ -115,16 +134,29 @@ pub(super) fn compare(lexicon: &Lexicon, scratch: &Scratch, query: &Query, docum
                 comparison.telling_names += 1;
                 comparison.strong += idf;
             }
-            Kind::Word if !asked.generic => comparison.telling_words += 1,
-            Kind::Word | Kind::Part => {}
+            Kind::Word if asked.generic => comparison.generic_words += 1,
+            Kind::Word => comparison.telling_words += 1,
+            Kind::Part | Kind::Function => {}
         }
     }
+    let unshared_query = query
+        .terms
+        .iter()
+        .zip(met)
+        .filter(|(term, met)| !met && term.head && names_a_thing(term.kind) && !term.generic)
+        .map(|(term, _)| term.idf)
+        .fold(0.0, f64::max);
+    comparison.unshared = unshared_query.min(unshared_document);
     comparison.whole = ratio(shared, own, other);
     comparison.title = ratio(shared_head, own_head, other_head);
     comparison.numbers_differ = numbers.differ();
     comparison.facets_differ = facets.differ();
     comparison.codes_differ = codes.differ();
     comparison
+}
+
+fn names_a_thing(kind: Kind) -> bool {
+    matches!(kind, Kind::Word | Kind::Identifier | Kind::Facet)
 }
 
 fn ratio(shared: f64, own: f64, other: f64) -> f64 {
@@ -134,13 +166,15 @@ fn ratio(shared: f64, own: f64, other: f64) -> f64 {
 
 impl Comparison {
     /// What each observation adds to the score: name, weight.
-    fn parts(&self) -> [(&'static str, f64); 6] {
+    fn parts(&self) -> [(&'static str, f64); 7] {
         let title_share = if self.title_counts { TITLE_SHARE } else { 0.0 };
+        let differing = if self.title_counts { LONG_DIFFERS } else { SHORT_DIFFERS };
         let take = |differ: bool, weight: f64| if differ { -weight } else { 0.0 };
         [
             ("shared_terms", (1.0 - title_share) * self.whole),
             ("title", title_share * self.title),
             ("strong_terms", STRONG_BONUS * self.strong / (self.strong + STRONG_HALF)),
+            ("differing_terms", -differing * self.unshared / (self.unshared + UNSHARED_HALF)),
             ("differing_numbers", take(self.numbers_differ, NUMBERS_DIFFER)),
             ("differing_platforms", take(self.facets_differ, FACETS_DIFFER)),
             ("differing_codes", take(self.codes_differ, CODES_DIFFER)),
@@ -154,7 +188,8 @@ impl Comparison {
 
     /// Whether so little is shared that no score is enough to attach: a catch-phrase is not a problem.
     pub(super) fn has_little_evidence(&self) -> bool {
-        self.telling_words < 2 && self.telling_names == 0
+        // Three everyday words make up for one that is not, but only beside another.
+        self.telling_names == 0 && (self.telling_words == 0 || 3 * self.telling_words + self.generic_words < 5)
     }
 
     /// The reasons, those that changed nothing left out.
@@ -171,6 +206,7 @@ impl Comparison {
             "strong_terms" => {
                 shared_terms(features, lexicon, query, document, |kind| matches!(kind, Kind::Code | Kind::Identifier))
             }
+            "differing_terms" => "each title has a telling word that the other report lacks".to_owned(),
             "differing_numbers" => "the titles name different numbers or versions".to_owned(),
             "differing_platforms" => "the titles name different platforms".to_owned(),
             _ => "the reports name different error codes".to_owned(),

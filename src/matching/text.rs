@@ -24,6 +24,8 @@ const MAX_WORD_CHARS: usize = 64;
 /// What a token is, which decides how much it weighs and whether two different ones speak against each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Kind {
+    /// A no, or the question a text begins with.
+    Function,
     /// A stem of a word.
     Word,
     /// A piece of an identifier.
@@ -43,6 +45,7 @@ impl Kind {
     pub(super) fn weight(self) -> f64 {
         match self {
             Self::Word | Self::Facet => 1.0,
+            Self::Function => 0.3,
             Self::Part => 0.5,
             Self::Number => 0.4,
             Self::Identifier => 1.2,
@@ -410,7 +413,7 @@ fn read_segment(segment: &str, pieces: &mut Vec<Piece>) {
             return if bare.len() >= 5 && bare.bytes().all(|b| b.is_ascii_digit()) {
                 mask(pieces, "<num>")
             } else {
-                push(pieces, bare, Class::Number)
+                push(pieces, segment, Class::Number)
             };
         }
         if is_error_code(segment) {
@@ -490,6 +493,9 @@ fn tokens(pieces: &[Piece]) -> Vec<Token> {
         let previous = at.checked_sub(1).map_or("", at_word);
         match &piece.class {
             Class::Mask => {}
+            Class::Word if at == 0 && words::is_question(word) => {
+                tokens.push(Token { text: format!("?{word}"), kind: Kind::Function });
+            }
             Class::Word => push_word(word, at_word(at + 1), &mut tokens),
             Class::Code => tokens.push(Token { text: word.to_owned(), kind: Kind::Code }),
             Class::Number => {
@@ -498,7 +504,8 @@ fn tokens(pieces: &[Piece]) -> Vec<Token> {
                 if word.len() >= 3 && !word.contains('.') && (names_code(previous) || at_word(at + 1) == "error") {
                     tokens.push(Token { text: format!("code{word}"), kind: Kind::Code });
                 } else {
-                    tokens.push(Token { text: word.to_owned(), kind: Kind::Number });
+                    let bare = word.strip_prefix('v').unwrap_or(word);
+                    tokens.push(Token { text: bare.to_owned(), kind: Kind::Number });
                 }
             }
             Class::Identifier(parts) => {
@@ -527,6 +534,10 @@ fn tokens(pieces: &[Piece]) -> Vec<Token> {
 fn push_word(word: &str, next: &str, tokens: &mut Vec<Token>) {
     if words::is_facet(word) {
         tokens.push(Token { text: word.to_owned(), kind: Kind::Facet });
+        return;
+    }
+    if words::is_negation(word) {
+        tokens.push(Token { text: "not".to_owned(), kind: Kind::Function });
         return;
     }
     if words::is_stop(word) {
@@ -595,7 +606,7 @@ mod tests {
             kinds("NullPointerException in setBarColor, ERR_FOO at com.acme.Main", Kind::Identifier),
             ["nullpointerexception", "setbarcolor", "err_foo", "com.acme.main"]
         );
-        assert_eq!(kinds("setBarColor", Kind::Part), ["bar", "color"]);
+        assert_eq!(kinds("setBarColor", Kind::Part), ["set", "bar", "color"]);
     }
 
     #[test]

@@ -563,6 +563,7 @@ const COURTESY: &[&str] = &[
     "liebe",
     "lieber",
     "sehr",
+    "und",
     "geehrte",
     "geehrter",
     "damen",
@@ -675,6 +676,25 @@ const NAMES_ONE_CASE: &[&str] = &[
     "pedido",
     "factura",
 ];
+
+/// Words a question begins with. They say nothing elsewhere.
+const QUESTION: &[&str] = &["how", "why", "what", "whats", "where", "wheres", "who", "when"];
+
+/// Words that say no.
+const NEGATION: &[&str] = &[
+    "no", "not", "cannot", "cant", "couldnt", "didnt", "doesnt", "dont", "hasnt", "havent", "isnt", "arent", "wasnt",
+    "werent", "wont", "wouldnt", "unable", "never", "without", "nicht", "kein", "keine", "não", "niet",
+];
+
+/// Whether a lower-case word begins a question.
+pub(super) fn is_question(word: &str) -> bool {
+    QUESTION.contains(&word)
+}
+
+/// Whether a lower-case word says no.
+pub(super) fn is_negation(word: &str) -> bool {
+    NEGATION.contains(&word)
+}
 
 /// Whether a lower-case word says nothing.
 pub(super) fn is_stop(word: &str) -> bool {

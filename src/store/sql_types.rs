@@ -156,7 +156,7 @@ json_column!(Labels, Lines, Platforms, Signals);
 
 /// Any type with a JSON form, stored as text.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct JsonText<T>(pub(crate) T);
+pub struct JsonText<T>(pub T);
 
 impl<T: Serialize> From<JsonText<T>> for Value {
     fn from(value: JsonText<T>) -> Self {

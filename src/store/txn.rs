@@ -6,7 +6,7 @@
 //! events get their sequence numbers inside: number n + 1 is never visible before number n, so a reader who remembers
 //! the last number misses nothing (law 15).
 
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseExecutor, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
 
 use crate::domain::event::{Event, NewEvent, SYSTEM};

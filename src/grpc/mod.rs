@@ -1,0 +1,33 @@
+//! The front door for programs. A handler has four thoughts: who calls, decode, ask `app`, encode.
+
+use std::sync::Arc;
+
+use crate::app::App;
+
+pub(crate) mod call;
+pub(crate) mod convert;
+pub(crate) mod page_token;
+pub(crate) mod status;
+
+/// The API as generated from `proto/hearback/v1`.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+pub mod proto {
+    tonic::include_proto!("hearback.v1");
+
+    /// The API's descriptors, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearback_descriptors.bin"));
+}
+
+/// Every service of the API over one [`App`].
+#[derive(Clone)]
+pub struct Api {
+    /// What it asks.
+    pub(crate) app: Arc<App>,
+}
+
+impl Api {
+    /// The API of this service.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+}
