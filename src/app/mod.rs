@@ -18,6 +18,7 @@ use crate::store::{Reader, Store, TenantScope, Txn};
 
 pub mod auth;
 pub mod error;
+pub mod product;
 pub mod wake;
 
 pub use error::{Error, Resource};

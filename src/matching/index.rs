@@ -21,7 +21,7 @@ const EXEMPLARS: usize = 12;
 /// Distinct texts of a cluster whose words are kept: the exemplars and their successors.
 const KEPT: usize = 2 * EXEMPLARS;
 /// Exemplars compared word by word. The right one is rarely further down the search's list.
-const COMPARED: usize = 64;
+const COMPARED: usize = 40;
 
 /// One tenant's memory of its reports: a cache of what the database says, never a second truth.
 #[derive(Debug)]

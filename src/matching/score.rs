@@ -10,8 +10,10 @@ use super::features::Features;
 use super::lexical::{Document, Lexicon, Query, Scratch};
 use super::text::Kind;
 
-/// The title's share of the score where both texts have more than a title.
-const TITLE_SHARE: f64 = 0.45;
+/// The title's greatest share of the score, where both texts have more than a title.
+const TITLE_SHARE: f64 = 0.40;
+/// The idf in the poorer title at which it gets half of that share: `App crash` says less than its body.
+const TITLE_HALF: f64 = 8.0;
 /// What shared codes and identifiers add at most.
 const STRONG_BONUS: f64 = 0.10;
 /// Shared idf at which half of [`STRONG_BONUS`] is given.
@@ -24,10 +26,14 @@ const FACETS_DIFFER: f64 = 0.20;
 const CODES_DIFFER: f64 = 0.15;
 /// What takes away that each title has a word of its own, for texts with a body and for short ones: of long texts about
 /// the same part of a product most words are alike, and the one that is not makes the difference.
-const LONG_DIFFERS: f64 = 0.30;
+const LONG_DIFFERS: f64 = 0.10;
 const SHORT_DIFFERS: f64 = 0.10;
 /// The idf of such a word at which half of it is taken.
 const UNSHARED_HALF: f64 = 4.0;
+/// What is taken from long texts, and the terms of the shorter at which half of it is taken: templates, logs and
+/// descriptions of one part of a product are alike without being about one problem.
+const WORDY: f64 = 0.30;
+const WORDY_HALF: f64 = 60.0;
 /// How many shared terms an explanation names.
 const NAMED_TERMS: usize = 6;
 
@@ -38,7 +44,11 @@ pub(super) struct Comparison {
     whole: f64,
     /// Likeness of the titles, 0 to 1.
     title: f64,
-    title_counts: bool,
+    /// The title's share of the score.
+    title_share: f64,
+    long: bool,
+    /// Distinct terms of the shorter text.
+    size: f64,
     /// Shared idf of codes and identifiers.
     strong: f64,
     numbers_differ: bool,
@@ -77,7 +87,8 @@ pub(super) fn compare(lexicon: &Lexicon, scratch: &Scratch, query: &Query, docum
     let (mut other, mut other_head) = (0.0, 0.0);
     let (mut numbers, mut facets, mut codes) = (Sides::default(), Sides::default(), Sides::default());
     let mut comparison = Comparison {
-        title_counts: query.has_body && document.has_body,
+        long: query.has_body && document.has_body,
+        size: query.terms.len().min(document.terms.len()) as f64,
         product_unknown: query.product.is_some() != document.product.is_some(),
         ..Comparison::default()
     };
@@ -149,6 +160,10 @@ pub(super) fn compare(lexicon: &Lexicon, scratch: &Scratch, query: &Query, docum
     comparison.unshared = unshared_query.min(unshared_document);
     comparison.whole = ratio(shared, own, other);
     comparison.title = ratio(shared_head, own_head, other_head);
+    if comparison.long {
+        let mass = own_head.min(other_head);
+        comparison.title_share = TITLE_SHARE * mass / (mass + TITLE_HALF);
+    }
     comparison.numbers_differ = numbers.differ();
     comparison.facets_differ = facets.differ();
     comparison.codes_differ = codes.differ();
@@ -166,15 +181,16 @@ fn ratio(shared: f64, own: f64, other: f64) -> f64 {
 
 impl Comparison {
     /// What each observation adds to the score: name, weight.
-    fn parts(&self) -> [(&'static str, f64); 7] {
-        let title_share = if self.title_counts { TITLE_SHARE } else { 0.0 };
-        let differing = if self.title_counts { LONG_DIFFERS } else { SHORT_DIFFERS };
+    fn parts(&self) -> [(&'static str, f64); 8] {
+        let wordy = if self.long { WORDY * self.size / (self.size + WORDY_HALF) } else { 0.0 };
+        let differing = if self.long { LONG_DIFFERS } else { SHORT_DIFFERS };
         let take = |differ: bool, weight: f64| if differ { -weight } else { 0.0 };
         [
-            ("shared_terms", (1.0 - title_share) * self.whole),
-            ("title", title_share * self.title),
+            ("shared_terms", (1.0 - self.title_share) * self.whole),
+            ("title", self.title_share * self.title),
             ("strong_terms", STRONG_BONUS * self.strong / (self.strong + STRONG_HALF)),
             ("differing_terms", -differing * self.unshared / (self.unshared + UNSHARED_HALF)),
+            ("long_text", -wordy),
             ("differing_numbers", take(self.numbers_differ, NUMBERS_DIFFER)),
             ("differing_platforms", take(self.facets_differ, FACETS_DIFFER)),
             ("differing_codes", take(self.codes_differ, CODES_DIFFER)),
@@ -207,6 +223,7 @@ impl Comparison {
                 shared_terms(features, lexicon, query, document, |kind| matches!(kind, Kind::Code | Kind::Identifier))
             }
             "differing_terms" => "each title has a telling word that the other report lacks".to_owned(),
+            "long_text" => "long texts share many words without being about one problem".to_owned(),
             "differing_numbers" => "the titles name different numbers or versions".to_owned(),
             "differing_platforms" => "the titles name different platforms".to_owned(),
             _ => "the reports name different error codes".to_owned(),

@@ -77,6 +77,20 @@ fn lay_words_for_the_same_problem_attach() {
 }
 
 #[test]
+fn a_subject_that_says_little_leaves_the_decision_to_the_body() {
+    let text = |title, body| Features::of(&Text { product: None, fingerprint: None, title, body });
+    let mut index = index(&[]);
+    let known = "Hello,\nwhenever I export my report to PDF the app crashes and I lose my changes.\nThanks, Ada";
+    index.insert(report(1), cluster(1), false, &text("App crash", known));
+    let other = "Hi team\nthe app crashes if I export a report as PDF, all changes are lost.\nBest regards\nGrace";
+    let placement = index.place(&text("PDF export", other));
+    assert!(matches!(placement.decision, Decision::Attach { .. }), "{placement:?}");
+    let placement =
+        index.place(&text("App crash", "Hi, when I take a picture with the front camera it closes itself."));
+    assert_eq!(placement.decision, Decision::New, "{placement:?}");
+}
+
+#[test]
 fn a_catch_phrase_or_a_platform_does_not_attach() {
     let index = index(&[
         EXPORT,

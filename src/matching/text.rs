@@ -9,6 +9,8 @@
 //! Reading is linear in the text, stops after [`MAX_CHARS`] characters and [`MAX_PIECES`] words, and takes any text of
 //! any language. The rules for mail and endings know a few European languages; others simply keep more words.
 
+use std::borrow::Cow;
+
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -93,7 +95,11 @@ pub(super) fn read_body(body: &str) -> Reading {
 }
 
 /// One spelling for each character: compatibility forms composed, invisible ones gone, quotes straight.
-fn clean(text: &str) -> String {
+fn clean(text: &str) -> Cow<'_, str> {
+    let is_clean = |b: u8| (b' '..=b'~').contains(&b) || b == b'\n';
+    if text.len() <= MAX_CHARS && text.bytes().all(is_clean) {
+        return Cow::Borrowed(text); // Most texts, and composing is slow.
+    }
     text.chars()
         .take(MAX_CHARS)
         .filter(

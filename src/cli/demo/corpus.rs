@@ -179,25 +179,44 @@ const PRODUCTS: [Product; 3] = [
     },
 ];
 
+#[rustfmt::skip]
 const PROBLEMS: [Problem; 18] = [
-    problem("pocketfern-photo-crash", "pocketfern", "Crash when a photo is attached to a note", "github:pocketfern/app#412", FERN_LATE, &["android"]),
-    problem("pocketfern-sync-duplicates", "pocketfern", "Sync duplicates every note", "github:pocketfern/app#418", FERN_24, FERN_PLATFORMS),
-    problem("pocketfern-reminder-hour", "pocketfern", "Reminders ring an hour late after the clock change", "github:pocketfern/app#397", FERN_ALL, MOBILE),
-    problem("pocketfern-fingerprint-lock", "pocketfern", "Fingerprint no longer unlocks (BIO-7)", "github:pocketfern/app#421", FERN_LATE, MOBILE),
-    problem("pocketfern-search-umlaut", "pocketfern", "Search finds no words with umlauts or accents", "github:pocketfern/app#388", FERN_ALL, FERN_PLATFORMS),
-    problem("pocketfern-blank-window", "pocketfern", "Blank white window after start on Windows", "github:pocketfern/app#425", FERN_24, &["windows"]),
-    problem("pocketfern-widget-stale", "pocketfern", "Home screen widget does not refresh", "github:pocketfern/app#409", FERN_24, MOBILE),
-    problem("siltbox-external-drive", "siltbox", "Backup to a sleeping external drive fails (E2107)", "github:siltbox/siltbox#1093", SILT_ALL, DESKTOP),
-    problem("siltbox-restore-empty", "siltbox", "Large files are restored empty", "github:siltbox/siltbox#1121", SILT_52, DESKTOP),
-    problem("siltbox-agent-cpu", "siltbox", "siltbox-agent uses a whole CPU when idle", "github:siltbox/siltbox#1107", SILT_52, DESKTOP),
-    problem("siltbox-licence-key", "siltbox", "Renewed licence keys are rejected (LIC-403)", "github:siltbox/siltbox#1115", SILT_ALL, DESKTOP),
-    problem("siltbox-exclude-rules", "siltbox", "Exclude rules with a space are ignored", "github:siltbox/siltbox#1102", SILT_52, DESKTOP),
-    problem("bookabell-double-booking", "bookabell", "Two clients can book the same slot", "jira:BELL-731", &[], &[]),
-    problem("bookabell-invoice-vat", "bookabell", "Invoices add VAT to gross prices", "jira:BELL-744", &[], &[]),
-    problem("bookabell-google-calendar", "bookabell", "Google Calendar disconnects every hour (GCAL-401)", "jira:BELL-702", &[], &[]),
-    problem("bookabell-login-loop", "bookabell", "Login leads back to the login page", "jira:BELL-752", &[], &[]),
-    problem("bookabell-csv-garbled", "bookabell", "CSV export has garbled characters in Excel", "jira:BELL-718", &[], &[]),
-    problem("bookabell-card-deposit", "bookabell", "Deposits cannot be paid by card (PAY-51)", "jira:BELL-757", &[], &[]),
+    problem("pocketfern-photo-crash", "pocketfern", "Crash when a photo is attached to a note",
+        "github:pocketfern/app#412", FERN_LATE, &["android"]),
+    problem("pocketfern-sync-duplicates", "pocketfern", "Sync duplicates every note",
+        "github:pocketfern/app#418", FERN_24, FERN_PLATFORMS),
+    problem("pocketfern-reminder-hour", "pocketfern", "Reminders ring an hour late after the clock change",
+        "github:pocketfern/app#397", FERN_ALL, MOBILE),
+    problem("pocketfern-fingerprint-lock", "pocketfern", "Fingerprint no longer unlocks (BIO-7)",
+        "github:pocketfern/app#421", FERN_LATE, MOBILE),
+    problem("pocketfern-search-umlaut", "pocketfern", "Search finds no words with umlauts or accents",
+        "github:pocketfern/app#388", FERN_ALL, FERN_PLATFORMS),
+    problem("pocketfern-blank-window", "pocketfern", "Blank white window after start on Windows",
+        "github:pocketfern/app#425", FERN_24, &["windows"]),
+    problem("pocketfern-widget-stale", "pocketfern", "Home screen widget does not refresh",
+        "github:pocketfern/app#409", FERN_24, MOBILE),
+    problem("siltbox-external-drive", "siltbox", "Backup to a sleeping external drive fails (E2107)",
+        "github:siltbox/siltbox#1093", SILT_ALL, DESKTOP),
+    problem("siltbox-restore-empty", "siltbox", "Large files are restored empty",
+        "github:siltbox/siltbox#1121", SILT_52, DESKTOP),
+    problem("siltbox-agent-cpu", "siltbox", "siltbox-agent uses a whole CPU when idle",
+        "github:siltbox/siltbox#1107", SILT_52, DESKTOP),
+    problem("siltbox-licence-key", "siltbox", "Renewed licence keys are rejected (LIC-403)",
+        "github:siltbox/siltbox#1115", SILT_ALL, DESKTOP),
+    problem("siltbox-exclude-rules", "siltbox", "Exclude rules with a space are ignored",
+        "github:siltbox/siltbox#1102", SILT_52, DESKTOP),
+    problem("bookabell-double-booking", "bookabell", "Two clients can book the same slot",
+        "jira:BELL-731", &[], &[]),
+    problem("bookabell-invoice-vat", "bookabell", "Invoices add VAT to gross prices",
+        "jira:BELL-744", &[], &[]),
+    problem("bookabell-google-calendar", "bookabell", "Google Calendar disconnects every hour (GCAL-401)",
+        "jira:BELL-702", &[], &[]),
+    problem("bookabell-login-loop", "bookabell", "Login leads back to the login page",
+        "jira:BELL-752", &[], &[]),
+    problem("bookabell-csv-garbled", "bookabell", "CSV export has garbled characters in Excel",
+        "jira:BELL-718", &[], &[]),
+    problem("bookabell-card-deposit", "bookabell", "Deposits cannot be paid by card (PAY-51)",
+        "jira:BELL-757", &[], &[]),
 ];
 
 const fn problem(
@@ -273,11 +292,14 @@ fn entry(section: &'static str, lines: &[&'static str]) -> Option<Entry> {
     Some(entry)
 }
 
+/// The version and the platform that a human says they run.
+type Running = (Option<&'static str>, Option<&'static str>);
+
 /// Gives every entry its human, its source and its facts.
 #[derive(Default)]
 struct Cast {
     /// What humans with several messages run, by human and product, so that they do not contradict themselves.
-    running: HashMap<(&'static str, &'static str), (Option<&'static str>, Option<&'static str>)>,
+    running: HashMap<(&'static str, &'static str), Running>,
     /// How many humans with a single message there were.
     single_count: usize,
 }
@@ -293,7 +315,7 @@ impl Cast {
         let local = mail_local_part(&name);
         let reach = self.reach(entry);
         let source = entry.source.unwrap_or_else(|| source(ordinal, entry, reach));
-        let account = format!("usr-{:04}", draw(&[&local, "account"], 9_000) + 1_000);
+        let account = format!("usr-{}", draw(&[&local, "account"], 900_000) + 100_000);
         let external_id = external_id(source, ordinal);
 
         let (version, platform) = self.running(ordinal, entry, product);
@@ -359,17 +381,12 @@ impl Cast {
         }
     }
 
-    fn running(
-        &mut self,
-        ordinal: usize,
-        entry: &Entry,
-        product: Option<&Product>,
-    ) -> (Option<&'static str>, Option<&'static str>) {
+    fn running(&mut self, ordinal: usize, entry: &Entry, product: Option<&Product>) -> Running {
         let released = product.map_or(&[][..], |product| product.released);
         let versions = entry.problem.map_or(released, |problem| problem.versions);
         let everywhere = product.map_or(&[][..], |product| product.platforms);
         let platforms = entry.problem.map_or(everywhere, |problem| problem.platforms);
-        let possible = |(version, platform): &(Option<&'static str>, Option<&'static str>)| {
+        let possible = |(version, platform): &Running| {
             version.is_none_or(|version| versions.contains(&version))
                 && platform.is_none_or(|platform| platforms.contains(&platform))
         };
@@ -408,13 +425,7 @@ enum Reach {
     None,
 }
 
-fn contacts(
-    reach: Reach,
-    source: &str,
-    local: &str,
-    account: &str,
-    external_id: &str,
-) -> Vec<(ContactKind, String)> {
+fn contacts(reach: Reach, source: &str, local: &str, account: &str, external_id: &str) -> Vec<(ContactKind, String)> {
     // Reserved for examples (RFC 2606): nothing of the demo can reach a real mailbox.
     let domain = ["example.org", "example.net", "example.com"][draw(&[local, "domain"], 3)];
     let mail = (ContactKind::Email, format!("{local}@{domain}"));
@@ -517,8 +528,8 @@ const FIRST_NAMES: [&str; 47] = [
 #[rustfmt::skip]
 const LAST_NAMES: [&str; 46] = [
     "Abbott", "Acheampong", "Almeida", "Arslan", "Bakker", "Banerjee", "Bergström", "Bianchi", "Blake", "Castillo",
-    "Cooper", "Dahl", "Delgado", "Dubois", "Eriksen", "Farouk", "Fischer", "Gallagher", "Gruber", "Hashimoto", "Horvath",
-    "Hughes", "Iyer", "Jansen", "Kaminski", "Kelly", "Kovač", "Larsen", "Lefèvre", "Marchetti", "Mbeki", "Morgan",
+    "Cooper", "Dahl", "Delgado", "Dubois", "Eriksen", "Farouk", "Fischer", "Gallagher", "Gruber", "Hashimoto",
+    "Horvath", "Hughes", "Iyer", "Jansen", "Kaminski", "Kelly", "Kovač", "Larsen", "Lefèvre", "Marchetti", "Mbeki", "Morgan",
     "Müller", "Nakamura", "Novák", "Ortega", "Petrov", "Quinn", "Rahman", "Santos", "Schäfer", "Sithole", "Turner",
     "Vasquez", "Whitfield", "Yilmaz",
 ];

@@ -316,10 +316,8 @@ impl WebhookSink {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let kept = Kept::default();
-        let router = Router::new()
-            .fallback(receive)
-            .layer(DefaultBodyLimit::max(WEBHOOK_MAX))
-            .with_state(Arc::clone(&kept));
+        let router =
+            Router::new().fallback(receive).layer(DefaultBodyLimit::max(WEBHOOK_MAX)).with_state(Arc::clone(&kept));
         let serving = axum::serve(listener, router);
         let task = tokio::spawn(async move {
             // Senders keep connections open for the next webhook, so that waiting for them would not end.
@@ -353,12 +351,7 @@ impl WebhookSink {
     }
 }
 
-async fn receive(
-    State(kept): State<Kept<ReceivedWebhook>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> StatusCode {
+async fn receive(State(kept): State<Kept<ReceivedWebhook>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
     let Ok(body) = serde_json::from_slice(&body) else { return StatusCode::BAD_REQUEST };
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let received = ReceivedWebhook {
