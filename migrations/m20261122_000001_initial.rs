@@ -275,6 +275,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(uuid_null("release_id"))
             .col(text("version"))
             .col(integer("attempt_count"))
+            .col(integer("contact_attempt_count"))
             .col(integer("unknown_count"))
             .col(big_integer("next_attempt_time"))
             .col(big_integer("lease_token"))

@@ -96,6 +96,8 @@ pub struct Delivery {
     pub version: String,
     /// Tries so far, over all contact points.
     pub attempt_count: i32,
+    /// Of them, those of the current contact point: each begins the schedule anew.
+    pub contact_attempt_count: i32,
     /// Tries of the current contact point whose outcome is unknown.
     pub unknown_count: i32,
     /// When it is tried next.
@@ -229,7 +231,7 @@ impl Delivery {
         dice: f64,
         not_before: Option<Duration>,
     ) -> Option<Timestamp> {
-        let failed = usize::try_from(self.attempt_count).unwrap_or(usize::MAX).saturating_sub(1);
+        let failed = usize::try_from(self.contact_attempt_count).unwrap_or(usize::MAX).saturating_sub(1);
         let delay = schedule.delays.get(failed)?;
         let varied = delay.mul_f64(1.0 + schedule.jitter * (2.0 * dice - 1.0));
         let time = now + varied.max(not_before.unwrap_or_default());
@@ -258,6 +260,7 @@ mod tests {
             release_id: None,
             version: String::new(),
             attempt_count: 1,
+            contact_attempt_count: 1,
             unknown_count: 0,
             next_attempt_time: start,
             lease_token: 1,
@@ -282,7 +285,7 @@ mod tests {
         let mut mail = delivery(ChannelKind::Email);
         assert!(matches!(mail.settle(&Outcome::Unknown, &schedule(), now, 0.5), Settled::Again(_)));
         mail.unknown_count = 1;
-        mail.attempt_count = 2;
+        mail.contact_attempt_count = 2;
         assert_eq!(mail.settle(&Outcome::Unknown, &schedule(), now, 0.5), Settled::Unconfirmed);
     }
 
@@ -290,7 +293,7 @@ mod tests {
     fn law_9_a_mail_that_may_have_arrived_never_goes_to_another_address() {
         let mut mail = delivery(ChannelKind::Email);
         mail.unknown_count = 1;
-        mail.attempt_count = 3;
+        mail.contact_attempt_count = 3;
         let settled = mail.settle(&Outcome::Retry { not_before: None }, &schedule(), Timestamp::from_micros(0), 0.5);
         assert_eq!(settled, Settled::Unconfirmed);
     }
@@ -310,11 +313,11 @@ mod tests {
     #[test]
     fn a_delivery_fails_when_its_tries_or_its_time_are_used_up() {
         let mut webhook = delivery(ChannelKind::Webhook);
-        webhook.attempt_count = 3;
+        webhook.contact_attempt_count = 3;
         let exhausted = Settled::NextContact { reason: "retries_exhausted", bounced: false };
         let retry = Outcome::Retry { not_before: None };
         assert_eq!(webhook.settle(&retry, &schedule(), Timestamp::from_micros(0), 0.5), exhausted);
-        webhook.attempt_count = 1;
+        webhook.contact_attempt_count = 1;
         let late = Timestamp::from_micros(0) + Duration::from_secs(3600);
         assert_eq!(webhook.settle(&retry, &schedule(), late, 0.5), exhausted);
     }

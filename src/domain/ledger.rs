@@ -8,13 +8,16 @@
 //! [`due`] compares what should have been heard with what was said. It is pure and has no memory, so running it again
 //! changes nothing.
 
+use std::collections::BTreeSet;
+
 use super::announcement::Stage;
 use super::coverage::{Coverage, Verdict};
 use super::defect::DefectState;
 use super::id::{
-    AnnouncementId, ClusterId, CustomerId, DefectId, DeliveryId, ReleaseId, StatementId, TenantId,
+    AnnouncementId, ClusterId, CustomerId, DefectId, DeliveryId, ReleaseId, ReportId, StatementId, TenantId,
 };
 use super::policy::Policy;
+use super::report::LoopState;
 use super::statements::{Outlook, Standing, Waiting, World};
 use super::text_enum;
 use super::time::Timestamp;
@@ -248,5 +251,222 @@ fn acknowledge(standing: &Standing, slot: Option<StatementId>) -> Due {
         coverage: None,
         reason: "",
         slot,
+    }
+}
+
+/// How far a report's loop is closed, given what its customer was told by now (law 10): told, or open or closed with a
+/// reason.
+pub fn loop_of(
+    report: ReportId,
+    links: Option<&BTreeSet<DefectId>>,
+    standings: &[Standing],
+    statements: &[Statement],
+) -> (LoopState, String) {
+    let mut told = None;
+    let mut closed = None;
+    for defect in links.into_iter().flatten() {
+        let standing = standings.iter().find(|standing| standing.defect == *defect);
+        match defect_loop(report, standing, *defect, statements) {
+            (LoopState::Open, reason) => return (LoopState::Open, reason),
+            (LoopState::Told, reason) => told = Some((LoopState::Told, reason)),
+            (LoopState::Closed, reason) => closed = Some((LoopState::Closed, reason)),
+        }
+    }
+    told.or(closed).unwrap_or((LoopState::Open, NO_DEFECT_LINKED.to_owned()))
+}
+
+/// Nobody has said yet what causes the problem.
+pub const NO_DEFECT_LINKED: &str = "no_defect_linked";
+
+fn defect_loop(
+    report: ReportId,
+    standing: Option<&Standing>,
+    defect: DefectId,
+    statements: &[Statement],
+) -> (LoopState, String) {
+    if standing.is_some_and(|standing| standing.regressions.contains(&report)) {
+        return (LoopState::Open, Waiting::RegressionReported.reason().to_owned());
+    }
+    let last = statements
+        .iter()
+        .filter(|statement| statement.defect_id == defect && statement.stage == Stage::FixAvailable)
+        .max_by_key(|statement| statement.ordinal);
+    match last.map(|last| (last, last.state)) {
+        Some((_, StatementState::Told)) if standing.is_some_and(|standing| standing.holds) => {
+            (LoopState::Told, "told".to_owned())
+        }
+        Some((_, StatementState::Unconfirmed)) if standing.is_some_and(|standing| standing.holds) => {
+            (LoopState::Told, "told_unconfirmed".to_owned())
+        }
+        Some((_, StatementState::Told | StatementState::Unconfirmed)) => {
+            (LoopState::Open, "correction_pending".to_owned())
+        }
+        Some((_, StatementState::Pending)) => (LoopState::Open, "delivery_pending".to_owned()),
+        Some((last, StatementState::Suppressed)) => (LoopState::Closed, last.reason.clone()),
+        Some((_, StatementState::Withdrawn)) | None => match standing.map(|standing| &standing.outlook) {
+            Some(Outlook::Wait(waiting, _)) if waiting.is_final() => (LoopState::Closed, waiting.reason().to_owned()),
+            Some(Outlook::Wait(waiting, _)) => (LoopState::Open, waiting.reason().to_owned()),
+            Some(Outlook::Say(_)) => (LoopState::Open, "delivery_pending".to_owned()),
+            None => (LoopState::Open, NO_DEFECT_LINKED.to_owned()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::coverage::Rule;
+    use crate::domain::statements::DefectFacts;
+
+    struct Scene {
+        world: World,
+        policy: Policy,
+        standing: Standing,
+        statements: Vec<Statement>,
+    }
+
+    fn coverage(release: ReleaseId) -> Coverage {
+        Coverage {
+            verdict: Verdict::UpgradeAvailable,
+            rule: Rule::SameLineBefore,
+            release: Some(release),
+            version: Some("2.4.1".to_owned()),
+        }
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let defect = DefectId::new();
+            let facts =
+                DefectFacts { state: DefectState::Open, fixes: Default::default(), evidence_time: None };
+            Self {
+                world: World { defects: [(defect, facts)].into(), ..World::default() },
+                policy: Policy::default(),
+                standing: Standing {
+                    defect,
+                    cluster: ClusterId::new(),
+                    reports: vec![ReportId::new()],
+                    regressions: vec![],
+                    outlook: Outlook::Wait(Waiting::ForRelease, None),
+                    holds: false,
+                },
+                statements: vec![],
+            }
+        }
+
+        fn shipped(mut self) -> Self {
+            self.standing.outlook = Outlook::Say(coverage(ReleaseId::new()));
+            self.standing.holds = true;
+            self
+        }
+
+        fn said(mut self, stage: Stage, ordinal: i32, state: StatementState, reason: &str) -> Self {
+            let release_id = self.standing.outlook.coverage().and_then(|coverage| coverage.release);
+            self.statements.push(Statement {
+                id: StatementId::new(),
+                tenant_id: TenantId::new(),
+                customer_id: CustomerId::new(),
+                defect_id: self.standing.defect,
+                stage,
+                ordinal,
+                state,
+                reason: reason.to_owned(),
+                cluster_id: self.standing.cluster,
+                announcement_id: None,
+                delivery_id: None,
+                release_id,
+                version: String::new(),
+                verdict: None,
+                rule: String::new(),
+                told_time: None,
+                withdraw_time: None,
+                create_time: Timestamp::default(),
+                update_time: Timestamp::default(),
+            });
+            self
+        }
+
+        fn due(&self) -> Vec<(&'static str, Option<Stage>, i32)> {
+            due(std::slice::from_ref(&self.standing), &self.statements, &self.world, &self.policy)
+                .into_iter()
+                .map(|due| match due {
+                    Due::Tell { stage, ordinal, .. } => ("tell", Some(stage), ordinal),
+                    Due::Drop { .. } => ("drop", None, 0),
+                    Due::Forget { .. } => ("forget", None, 0),
+                })
+                .collect()
+        }
+    }
+
+    const FIX: Stage = Stage::FixAvailable;
+
+    #[test]
+    fn law_9_what_is_told_or_pending_is_not_told_again() {
+        assert_eq!(Scene::new().shipped().due(), [("tell", Some(FIX), 1)]);
+        for state in [StatementState::Pending, StatementState::Told, StatementState::Unconfirmed] {
+            assert_eq!(Scene::new().shipped().said(FIX, 1, state, "").due(), [], "{state}");
+        }
+    }
+
+    #[test]
+    fn law_8_what_became_false_is_corrected_once_and_the_next_fix_is_told() {
+        let told = Scene::new().said(FIX, 1, StatementState::Told, "");
+        assert_eq!(told.due(), [("tell", Some(Stage::Correction), 1)]);
+        let correcting = told.said(Stage::Correction, 1, StatementState::Pending, "");
+        assert_eq!(correcting.due(), []);
+        let withdrawn = Scene::new()
+            .shipped()
+            .said(FIX, 1, StatementState::Withdrawn, "")
+            .said(Stage::Correction, 1, StatementState::Told, "");
+        assert_eq!(withdrawn.due(), [("tell", Some(FIX), 2)]);
+    }
+
+    #[test]
+    fn law_8_a_correction_that_became_untrue_itself_is_not_sent() {
+        let scene = Scene::new()
+            .shipped()
+            .said(FIX, 1, StatementState::Told, "")
+            .said(Stage::Correction, 1, StatementState::Pending, "");
+        assert_eq!(scene.due(), [("drop", None, 0)]);
+    }
+
+    #[test]
+    fn law_7_what_stopped_being_true_before_it_was_sent_is_dropped() {
+        assert_eq!(Scene::new().said(FIX, 1, StatementState::Pending, "").due(), [("drop", None, 0)]);
+    }
+
+    #[test]
+    fn a_suppressed_statement_is_taken_up_again_but_not_against_a_persons_word() {
+        let bounced = Scene::new().shipped().said(FIX, 1, StatementState::Suppressed, "bounced");
+        assert_eq!(bounced.due(), [("tell", Some(FIX), 1)]);
+        let cancelled = Scene::new().shipped().said(FIX, 1, StatementState::Suppressed, CANCELLED_BY_PERSON);
+        assert_eq!(cancelled.due(), []);
+    }
+
+    #[test]
+    fn an_acknowledgement_is_said_once_when_policy_wants_it() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.due(), []);
+        scene.policy.acknowledge = true;
+        assert_eq!(scene.due(), [("tell", Some(Stage::Acknowledged), 1)]);
+        assert_eq!(scene.said(Stage::Acknowledged, 1, StatementState::Told, "").due(), []);
+    }
+
+    #[test]
+    fn law_10_every_loop_has_a_state_and_a_reason() {
+        let of = |scene: &Scene| {
+            let report = scene.standing.reports[0];
+            let links = BTreeSet::from([scene.standing.defect]);
+            loop_of(report, Some(&links), std::slice::from_ref(&scene.standing), &scene.statements)
+        };
+        let open = |reason: &str| (LoopState::Open, reason.to_owned());
+        assert_eq!(of(&Scene::new()), open("waiting_for_release"));
+        assert_eq!(of(&Scene::new().shipped()), open("delivery_pending"));
+        let told = Scene::new().shipped().said(FIX, 1, StatementState::Told, "");
+        assert_eq!(of(&told), (LoopState::Told, "told".to_owned()));
+        assert_eq!(of(&Scene::new().said(FIX, 1, StatementState::Told, "")), open("correction_pending"));
+        let suppressed = Scene::new().shipped().said(FIX, 1, StatementState::Suppressed, "no_contact_point");
+        assert_eq!(of(&suppressed), (LoopState::Closed, "no_contact_point".to_owned()));
+        assert_eq!(loop_of(ReportId::new(), None, &[], &[]), open(NO_DEFECT_LINKED));
     }
 }

@@ -139,6 +139,8 @@ pub struct Standing {
     pub cluster: ClusterId,
     /// The customer's reports in clusters linked to the defect.
     pub reports: Vec<ReportId>,
+    /// Of them, those that came from a version that has the fix (law 11).
+    pub regressions: Vec<ReportId>,
     /// Whether FIX_AVAILABLE may be said.
     pub outlook: Outlook,
     /// Whether a FIX_AVAILABLE said before is still true.
@@ -183,11 +185,13 @@ fn all_others_sayable(judged: &BTreeMap<DefectId, Judged>, defect: DefectId) -> 
 fn combine(defect: DefectId, judged: Vec<(&ReportFacts, Judged)>) -> Standing {
     let holds = judged.iter().any(|(_, judged)| judged.holds);
     let reports = judged.iter().map(|(report, _)| report.id).collect();
+    let regressed = |judged: &Judged| matches!(judged.outlook, Outlook::Wait(Waiting::RegressionReported, _));
+    let regressions = judged.iter().filter(|(_, judged)| regressed(judged)).map(|(report, _)| report.id).collect();
     let (report, best) = judged
         .into_iter()
         .min_by(|(_, a), (_, b)| rank(&a.outlook).cmp(&rank(&b.outlook)))
         .expect("a defect is listed only with a report that led to it");
-    Standing { defect, cluster: report.cluster, reports, outlook: best.outlook, holds }
+    Standing { defect, cluster: report.cluster, reports, regressions, outlook: best.outlook, holds }
 }
 
 fn rank(outlook: &Outlook) -> (u8, Option<Waiting>) {

@@ -189,6 +189,13 @@ mod tests {
         assert_ne!(of("Export fails on 13", "").signature(), of("Export fails on 14", "").signature());
     }
 
+    /// Signatures are kept in databases: when this fails, raise [`super::super::VERSION`] and only then the value here.
+    #[test]
+    fn a_signature_changes_only_with_the_version() {
+        let features = of("Re: FooException on save", "Hi team,\nOrder #4711 fails with E1234 since v2.4.1.\nThanks");
+        assert_eq!(features.signature().to_string(), "v1:9db69e5f595ec275c7557fa8d3425107");
+    }
+
     #[test]
     fn nothing_but_courtesy_and_numbers_says_nothing() {
         for (title, body) in [("", ""), ("Hello", "Thanks!"), ("12345", "!!!"), ("please help me", "https://a.example")]

@@ -51,6 +51,14 @@ pub(super) struct Shown {
     pub(super) document: Arc<Document>,
 }
 
+/// A shown document with what the search reads of every one it touches, at hand without a step to the document.
+#[derive(Debug)]
+struct Placed {
+    shown: Shown,
+    product: Option<ProductId>,
+    length: f32,
+}
+
 #[derive(Debug)]
 struct Entry {
     key: u64,
@@ -112,7 +120,7 @@ pub(super) struct Lexicon {
     entries: Vec<Entry>,
     by_key: HashMap<u64, u32>,
     free_ids: Vec<u32>,
-    slots: Vec<Option<Shown>>,
+    slots: Vec<Option<Placed>>,
     free_slots: Vec<u32>,
     scratch: Mutex<Scratch>,
 }
@@ -174,13 +182,14 @@ impl Lexicon {
         if slot as usize == self.slots.len() {
             self.slots.push(None);
         }
-        self.slots[slot as usize] = Some(shown);
+        let Document { product, length, .. } = *shown.document;
+        self.slots[slot as usize] = Some(Placed { shown, product, length: length.max(f32::MIN_POSITIVE) });
         slot
     }
 
     /// The exact inverse of [`Lexicon::show`].
     pub(super) fn hide(&mut self, slot: u32) {
-        let Some(shown) = self.slots[slot as usize].take() else { return };
+        let Some(Placed { shown, .. }) = self.slots[slot as usize].take() else { return };
         for term in &shown.document.terms {
             let postings = &mut self.entries[term.id as usize].postings;
             if let Ok(at) = postings.binary_search_by_key(&slot, |&(other, _)| other) {
@@ -197,7 +206,7 @@ impl Lexicon {
 
     /// The document shown in a slot.
     pub(super) fn document(&self, slot: u32) -> &Document {
-        &self.slots[slot as usize].as_ref().expect("a slot is known only while it is shown").document
+        &self.slots[slot as usize].as_ref().expect("a slot is known only while it is shown").shown.document
     }
 
     /// How telling a term of the vocabulary is.
@@ -275,9 +284,9 @@ impl Lexicon {
             .touched
             .iter()
             .filter_map(|&slot| {
-                let shown = self.slots[slot as usize].as_ref()?;
-                let differs = matches!((query.product, shown.document.product), (Some(a), Some(b)) if a != b);
-                let score = scratch.scores[slot as usize] / shown.document.length.max(f32::MIN_POSITIVE);
+                let Placed { shown, product, length } = self.slots[slot as usize].as_ref()?;
+                let differs = matches!((query.product, *product), (Some(a), Some(b)) if a != b);
+                let score = scratch.scores[slot as usize] / length;
                 (!differs).then_some((score, slot, shown))
             })
             .collect();

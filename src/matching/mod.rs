@@ -6,7 +6,7 @@
 //! 1. **Exact.** The same fingerprint, or the same normalised text, within the same product attaches with score 1.
 //! 2. **Lexical.** The reports that share the most telling words are compared word by word with a few exemplars of each
 //!    cluster, and the best score is held against the tenant's two thresholds ([`Policy`]): `ATTACH`, `SUGGEST`, `NEW`.
-//! 3. **People.** What a person said bars clusters before the decision and breaks ties in it: see [`decide`].
+//! 3. **People.** What a person said bars clusters before the decision and breaks ties in it: see `decide`.
 //!
 //! Everything here is a pure function of what was put in: no clock, no disk, no randomness. Two indexes that hold the
 //! same reports answer the same, whatever the order of arrival and whatever was inserted and removed in between; the one

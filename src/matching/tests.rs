@@ -77,17 +77,20 @@ fn lay_words_for_the_same_problem_attach() {
 }
 
 #[test]
-fn a_subject_that_says_little_leaves_the_decision_to_the_body() {
+fn a_subject_that_says_little_leaves_the_word_to_the_body() {
     let text = |title, body| Features::of(&Text { product: None, fingerprint: None, title, body });
     let mut index = index(&[]);
     let known = "Hello,\nwhenever I export my report to PDF the app crashes and I lose my changes.\nThanks, Ada";
     index.insert(report(1), cluster(1), false, &text("App crash", known));
     let other = "Hi team\nthe app crashes if I export a report as PDF, all changes are lost.\nBest regards\nGrace";
     let placement = index.place(&text("PDF export", other));
-    assert!(matches!(placement.decision, Decision::Attach { .. }), "{placement:?}");
+    assert!(matches!(placement.decision, Decision::Suggest { .. }), "{placement:?}");
     let placement =
         index.place(&text("App crash", "Hi, when I take a picture with the front camera it closes itself."));
     assert_eq!(placement.decision, Decision::New, "{placement:?}");
+    index.insert(report(2), cluster(2), false, &text("PDF export crashes the app", known));
+    let placement = index.place(&text("App crashes exporting PDF", other));
+    assert_eq!(placement.decision, Decision::Attach { cluster: cluster(2), report: report(2) }, "{placement:?}");
 }
 
 #[test]

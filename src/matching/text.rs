@@ -141,9 +141,8 @@ fn written_lines(text: &str) -> Vec<&str> {
         lines.truncate(at);
     }
     lines.retain(|line| !is_courtesy(line));
-    while lines.len() > 1 && is_greeting(lines[0]) {
-        lines.remove(0);
-    }
+    let greetings = lines.iter().take_while(|line| is_greeting(line)).count();
+    lines.drain(..greetings.min(lines.len().saturating_sub(1)));
     if let Some(first) = lines.first_mut() {
         *first = after_greeting(first);
     }
@@ -243,15 +242,14 @@ enum Class {
 const MASKS: &[&str] = &["<num>", "<id>", "<url>", "<email>", "<date>", "<ip>"];
 
 fn is_word_char(c: char) -> bool {
-    c.is_alphanumeric() || is_combining_mark(c)
+    c.is_ascii_alphanumeric() || !c.is_ascii() && (c.is_alphanumeric() || is_combining_mark(c))
 }
 
 fn is_unspaced(c: char) -> bool {
-    // A mark belongs to whatever it stands upon.
-    !is_combining_mark(c)
-        && matches!(c as u32,
+    matches!(c as u32,
         0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff | 0x3040..=0x30ff | 0x3400..=0x9fff | 0xac00..=0xd7af
         | 0xf900..=0xfaff | 0x2_0000..=0x3_ffff)
+        && !is_combining_mark(c) // A mark belongs to whatever it stands upon.
 }
 
 fn read_lines(lines: &[&str]) -> Reading {
@@ -385,7 +383,7 @@ fn read_segment(segment: &str, pieces: &mut Vec<Piece>) {
             None => read_segment(segment, pieces),
             Some((head, tail)) if head.chars().count() <= 2 && tail.chars().count() > 3 => {
                 read_segment(head, pieces);
-                read_segment(tail, pieces);
+                read_segment(&tail.replace('\'', ""), pieces);
             }
             Some(_) => read_segment(&segment.replace('\'', ""), pieces),
         };
@@ -630,9 +628,17 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_characters_are_no_burden() {
-        for text in
-            ["x".repeat(200_000), "a.".repeat(100_000), "字".repeat(100_000), "'".repeat(100_000), "hi ".repeat(50_000)]
-        {
+        for text in [
+            "x".repeat(200_000),
+            "a.".repeat(100_000),
+            "字".repeat(100_000),
+            "'".repeat(100_000),
+            "a'".repeat(50_000),
+            "aア".repeat(50_000),
+            "hi bob,\n".repeat(12_000),
+            "> a:\n".repeat(20_000),
+            "hi ".repeat(50_000),
+        ] {
             assert!(read_body(&text).tokens.len() <= MAX_PIECES);
         }
     }

@@ -1,0 +1,602 @@
+//! Sending: claims deliveries that are due, checks everything once more at the last moment (law 12), records the try,
+//! sends outside any transaction, and records what came of it (law 9).
+//!
+//! The order matters. The claim commits a try in state `started` under a lease before a byte goes out; the outcome
+//! counts only with the lease's token. Whoever finds a lease that ended finds a try of unknown outcome, and treats it
+//! as one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use secrecy::SecretString;
+use serde_json::json;
+use tracing::{info, warn};
+use url::Url;
+
+use crate::channel::template::{self, Rendered};
+use crate::channel::{self, Channels, Message};
+use crate::domain::announcement::{Announcement, AnnouncementState, Stage};
+use crate::domain::customer::{ChannelKind, ContactPoint, ContactState};
+use crate::domain::delivery::{Attempt, AttemptOutcome, Delivery, DeliveryState, Outcome, RetrySchedule, Settled};
+use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::id::{AnnouncementId, AttemptId, ClusterId, CustomerId, DeliveryId, ProductId};
+use crate::domain::ledger::{Statement, StatementState};
+use crate::domain::time::Timestamp;
+use crate::store::dirty::{self, Subject};
+use crate::store::tenant::WebhookSecrets;
+use crate::store::{self, TenantScope, Txn};
+
+use super::reconcile::{self, Evaluation, usable_contact};
+use super::{App, Error, Progress, announcement, cluster, letter};
+
+/// How sending is done.
+#[derive(Debug, Clone)]
+pub struct DeliverySettings {
+    /// Deliveries claimed and sent at once.
+    pub batch: usize,
+    /// How long a claim holds. Longer than any channel's timeout.
+    pub lease: Duration,
+    /// How long a help desk on the stream has to acknowledge.
+    pub stream_lease: Duration,
+    /// Sends at once to one mail domain or webhook host.
+    pub per_destination: usize,
+    /// When to try again.
+    pub schedule: RetrySchedule,
+    /// What unsubscribe links begin with.
+    pub public_url: Url,
+    /// Customers the reconciler looks at in one transaction.
+    pub reconcile_page: u64,
+    /// After how long a linked cluster is looked at without being asked.
+    pub sweep_period: Duration,
+}
+
+/// The ways out, and how they are used.
+pub struct Deliverer {
+    /// The channels that are configured.
+    pub channels: Channels,
+    /// How sending is done.
+    pub settings: DeliverySettings,
+}
+
+fn channel_name(kind: ChannelKind) -> &'static str {
+    match kind {
+        ChannelKind::Email => "email",
+        ChannelKind::Webhook => "webhook",
+        ChannelKind::Stream => "stream",
+    }
+}
+
+impl Deliverer {
+    /// The channels that can be used. The stream always can: it is for help desks to come and fetch.
+    pub fn enabled(&self) -> Vec<ChannelKind> {
+        ChannelKind::ALL
+            .iter()
+            .copied()
+            .filter(|&kind| kind == ChannelKind::Stream || self.channels.find(channel_name(kind)).is_some())
+            .collect()
+    }
+}
+
+/// A delivery that was claimed: to be sent, or handed out, under its lease.
+pub struct Claimed {
+    /// The delivery, as claimed.
+    pub delivery: Delivery,
+    /// Where it goes.
+    pub contact: ContactPoint,
+    /// The caller's own id of the customer.
+    pub customer_external_id: Option<String>,
+    /// The customer's reports it answers, as `source/external_id`.
+    pub references: Vec<String>,
+    /// The letter.
+    pub letter: Rendered,
+    message: Message,
+}
+
+/// What came of one claimed delivery.
+#[derive(Debug, Clone)]
+pub struct Reported {
+    /// Which.
+    pub delivery: DeliveryId,
+    /// Under which lease.
+    pub lease_token: i64,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What the other side said.
+    pub detail: String,
+}
+
+/// Most characters of what the other side said that are kept.
+const MAX_DETAIL: usize = 1_000;
+
+impl App {
+    /// Sends one batch of what is due. `More` if there was anything.
+    pub async fn deliver_once(&self, now: Timestamp) -> Result<Progress, Error> {
+        let mut pushed = self.delivery.enabled();
+        pushed.retain(|&kind| kind != ChannelKind::Stream);
+        let limit = u64::try_from(self.delivery.settings.batch).unwrap_or(u64::MAX);
+        let due = store::delivery::due(&self.store, &pushed, now, limit).await?;
+        if due.is_empty() {
+            return Ok(Progress::Idle);
+        }
+        let mut by_scope: BTreeMap<_, (TenantScope, Vec<DeliveryId>)> = BTreeMap::new();
+        for (scope, id) in due {
+            by_scope.entry(scope.tenant()).or_insert_with(|| (scope, Vec::new())).1.push(id);
+        }
+        for (scope, ids) in by_scope.into_values() {
+            let claimed = self.claim(scope, &ids, self.delivery.settings.lease, now).await?;
+            self.send_all(scope, claimed).await?;
+        }
+        Ok(Progress::More)
+    }
+
+    /// Sends what was claimed, all at once, and records outcomes as they come.
+    async fn send_all(&self, scope: TenantScope, claimed: Vec<Claimed>) -> Result<(), Error> {
+        let mut sending: FuturesUnordered<_> = claimed.iter().map(|claimed| self.send(claimed)).collect();
+        while let Some(first) = sending.next().await {
+            let mut done = vec![first];
+            // What has finished meanwhile shares the transaction.
+            while let Some(Some(next)) = futures::FutureExt::now_or_never(sending.next()) {
+                done.push(next);
+            }
+            self.record_outcomes(scope, done, self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, claimed: &Claimed) -> Reported {
+        let delivery = &claimed.delivery;
+        let (outcome, detail) = match self.delivery.channels.find(channel_name(delivery.channel)) {
+            None => (Outcome::Retry { not_before: None }, "the channel is not configured any more".to_owned()),
+            Some(channel) => {
+                let outcome = channel.send(&claimed.message).await;
+                let detail = outcome.detail().chars().take(MAX_DETAIL).collect();
+                (read_outcome(outcome), detail)
+            }
+        };
+        Reported { delivery: delivery.id, lease_token: delivery.lease_token, outcome, detail }
+    }
+
+    /// Claims deliveries for sending: everything is checked again, then the try is recorded, then the lease begins.
+    pub(crate) async fn claim(
+        &self,
+        scope: TenantScope,
+        ids: &[DeliveryId],
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, Error> {
+        let mut txn = self.store.begin_system(scope, now).await?;
+        let due = store::delivery::still_due(&txn, ids).await?;
+        let (left_behind, due): (Vec<_>, Vec<_>) =
+            due.into_iter().partition(|delivery| delivery.state == DeliveryState::Sending);
+        let customers: BTreeSet<CustomerId> = due.iter().map(|delivery| delivery.customer_id).collect();
+        let customers: Vec<CustomerId> = customers.into_iter().collect();
+        let enabled = self.delivery.enabled();
+
+        // The whole truth once more: what stopped being true since it was planned is cancelled here.
+        let policy = txn.policy().clone();
+        let mut page = reconcile::evaluate(&txn.read(), &policy, now, &customers).await?;
+        let mut applied = reconcile::apply(&mut txn, &mut page, &enabled).await?;
+        let ids: Vec<DeliveryId> = due.iter().map(|delivery| delivery.id).collect();
+        let due = store::delivery::still_due(&txn, &ids).await?;
+        let evaluations: HashMap<CustomerId, &Evaluation> =
+            page.evaluations.iter().map(|evaluation| (evaluation.customer.id, evaluation)).collect();
+
+        let mut facts = LetterFacts::load(&txn, &due, &page.evaluations).await?;
+        let mut per_destination: HashMap<String, usize> = HashMap::new();
+        let mut claimed = Vec::new();
+        for mut delivery in due {
+            let Some(evaluation) = evaluations.get(&delivery.customer_id) else { continue };
+            let contact = match self.contact_for(&delivery, evaluation, &enabled) {
+                Ok(contact) => contact,
+                Err(reason) => {
+                    finish(&mut txn, &mut delivery, DeliveryState::Suppressed, reason).await?;
+                    applied.touched.insert(delivery.announcement_id);
+                    continue;
+                }
+            };
+            if let Some(until) = policy.quiet_until(&evaluation.customer.time_zone, now) {
+                delivery.next_attempt_time = until;
+                "quiet_hours".clone_into(&mut delivery.reason);
+                delivery.update_time = now;
+                store::delivery::update(&txn, delivery).await?;
+                continue;
+            }
+            let sends = per_destination.entry(destination(contact)).or_default();
+            if *sends >= self.delivery.settings.per_destination {
+                continue; // Still due: the next batch takes it.
+            }
+            *sends += 1;
+            if contact.id != delivery.contact_point_id {
+                delivery.contact_point_id = contact.id;
+                delivery.contact_attempt_count = 0;
+                delivery.unknown_count = 0;
+            }
+            delivery.channel = contact.channel;
+            delivery.state = DeliveryState::Sending;
+            delivery.reason.clear();
+            delivery.attempt_count += 1;
+            delivery.contact_attempt_count += 1;
+            delivery.lease_token += 1;
+            delivery.lease_expire_time = Some(now + lease);
+            delivery.update_time = now;
+            claimed.push(self.prepare(&mut facts, delivery, contact, evaluation)?);
+        }
+        for claimed in &claimed {
+            store::delivery::update(&txn, claimed.delivery.clone()).await?;
+        }
+        store::delivery::insert_attempts(&txn, claimed.iter().map(started).collect()).await?;
+        for mut delivery in left_behind {
+            applied.touched.insert(delivery.announcement_id);
+            let lost = "the process that sent it went away before it could record the outcome";
+            self.settle(&mut txn, &mut delivery, &Outcome::Unknown, lost).await?;
+        }
+        self.finish_delivering(txn, applied.touched, applied.clusters, applied.again).await?;
+        Ok(claimed)
+    }
+
+    /// The contact point to use now: the planned one if it may still be used, else the customer's next.
+    fn contact_for<'a>(
+        &self,
+        delivery: &Delivery,
+        evaluation: &'a Evaluation,
+        enabled: &[ChannelKind],
+    ) -> Result<&'a ContactPoint, &'static str> {
+        let first = usable_contact(&evaluation.customer, &evaluation.contacts, enabled)?;
+        let planned = evaluation.contacts.iter().find(|contact| {
+            contact.id == delivery.contact_point_id
+                && contact.state == ContactState::Active
+                && enabled.contains(&contact.channel)
+        });
+        Ok(planned.unwrap_or(first))
+    }
+
+    fn prepare(
+        &self,
+        facts: &mut LetterFacts,
+        delivery: Delivery,
+        contact: &ContactPoint,
+        evaluation: &Evaluation,
+    ) -> Result<Claimed, Error> {
+        let unsubscribe_url = self.unsubscribe_url(contact);
+        let subject = letter::Subject {
+            stage: delivery.stage,
+            cluster: delivery.cluster_id,
+            verdict: delivery.verdict,
+            version: &delivery.version,
+            workaround: facts.workarounds.get(&delivery.cluster_id).map_or("", String::as_str),
+            product_name: facts.product_name(delivery.cluster_id, evaluation),
+            unsubscribe_url: unsubscribe_url.clone(),
+        };
+        let letter = letter::letter(subject, &evaluation.customer, &evaluation.reports, &evaluation.statements);
+        let references: Vec<String> =
+            letter.reports.iter().map(|report| format!("{}/{}", report.source, report.external_id)).collect();
+        let rendered = template::render(&letter).map_err(|error| Error::Internal(Box::new(error)))?;
+        let message = Message {
+            delivery: delivery.id,
+            customer: delivery.customer_id,
+            address: contact.address.clone(),
+            subject: rendered.subject.clone(),
+            text: rendered.text.clone(),
+            html: rendered.html.clone(),
+            unsubscribe_url,
+            kind: match delivery.stage {
+                Stage::Acknowledged => "acknowledgement.announced",
+                Stage::FixAvailable => "fix.announced",
+                Stage::Correction => "correction.announced",
+            },
+            data: json!({
+                "delivery_id": delivery.id,
+                "announcement_id": delivery.announcement_id,
+                "cluster_id": delivery.cluster_id,
+                "customer_id": delivery.customer_id,
+                "customer_external_id": evaluation.customer.external_id,
+                "stage": delivery.stage,
+                "verdict": delivery.verdict,
+                "version": delivery.version,
+                "reports": references,
+                "subject": rendered.subject,
+                "text": rendered.text,
+            }),
+            event_time: delivery.create_time,
+            now: delivery.update_time,
+            signing_secrets: facts.signing_secrets(delivery.update_time),
+        };
+        Ok(Claimed {
+            delivery,
+            contact: contact.clone(),
+            customer_external_id: evaluation.customer.external_id.clone(),
+            references,
+            letter: rendered,
+            message,
+        })
+    }
+
+    /// Where one click ends letters to this contact point.
+    pub(crate) fn unsubscribe_url(&self, contact: &ContactPoint) -> Option<String> {
+        let path = format!("u/{}", contact.unsubscribe_token);
+        self.delivery.settings.public_url.join(&path).ok().map(String::from)
+    }
+
+    /// Records what came of tries. One whose lease is no longer the current one changes nothing and is not counted.
+    pub(crate) async fn record_outcomes(
+        &self,
+        scope: TenantScope,
+        reported: Vec<Reported>,
+        now: Timestamp,
+    ) -> Result<Vec<DeliveryId>, Error> {
+        let mut txn = self.store.begin_system(scope, now).await?;
+        let mut deliveries: HashMap<DeliveryId, Delivery> =
+            store::delivery::by_ids(&txn.read(), reported.iter().map(|reported| reported.delivery))
+                .await?
+                .into_iter()
+                .map(|delivery| (delivery.id, delivery))
+                .collect();
+        let mut touched = BTreeSet::new();
+        let mut applied = Vec::new();
+        for reported in reported {
+            let Some(delivery) = deliveries.get_mut(&reported.delivery) else { continue };
+            if delivery.state != DeliveryState::Sending || delivery.lease_token != reported.lease_token {
+                let id = delivery.id;
+                warn!(delivery.id = %id, "an outcome of {id} came after its lease had ended and changes nothing");
+                continue;
+            }
+            touched.insert(delivery.announcement_id);
+            self.settle(&mut txn, delivery, &reported.outcome, &reported.detail).await?;
+            applied.push(delivery.id);
+        }
+        self.finish_delivering(txn, touched, BTreeSet::new(), Vec::new()).await?;
+        Ok(applied)
+    }
+
+    /// Writes what follows from one try's outcome.
+    async fn settle(
+        &self,
+        txn: &mut Txn,
+        delivery: &mut Delivery,
+        outcome: &Outcome,
+        detail: &str,
+    ) -> Result<(), Error> {
+        let now = txn.now();
+        let detail: String = detail.chars().take(MAX_DETAIL).collect();
+        store::delivery::finish_attempt(txn, delivery.id, delivery.lease_token, outcome.record(), &detail).await?;
+        match delivery.settle(outcome, &self.delivery.settings.schedule, now, rand::random()) {
+            Settled::Told => finish(txn, delivery, DeliveryState::Delivered, "").await?,
+            Settled::Unconfirmed => finish(txn, delivery, DeliveryState::Unconfirmed, "outcome_unknown").await?,
+            Settled::Again(time) => {
+                delivery.state = DeliveryState::Pending;
+                delivery.next_attempt_time = time;
+                delivery.lease_expire_time = None;
+                delivery.unknown_count += i32::from(*outcome == Outcome::Unknown);
+                outcome.record().as_str().clone_into(&mut delivery.reason);
+                delivery.update_time = now;
+                store::delivery::update(txn, delivery.clone()).await?;
+            }
+            Settled::NextContact { reason, bounced } => {
+                if bounced {
+                    let contact = delivery.contact_point_id;
+                    store::customer::set_contact_state(txn, contact, ContactState::Bounced).await?;
+                    txn.record(
+                        NewEvent::new(EventKind::ContactPointBounced, contact).customer(delivery.customer_id),
+                    );
+                }
+                self.next_contact(txn, delivery, reason).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with the customer's next contact point, or ends the delivery if there is none.
+    async fn next_contact(&self, txn: &mut Txn, delivery: &mut Delivery, reason: &'static str) -> Result<(), Error> {
+        let contacts = store::customer::contact_points_of(&txn.read(), &[delivery.customer_id]).await?;
+        let tried: BTreeSet<_> = store::delivery::attempts_of(&txn.read(), &[delivery.id])
+            .await?
+            .into_iter()
+            .map(|attempt| attempt.contact_point_id)
+            .collect();
+        let enabled = self.delivery.enabled();
+        let next = contacts.into_iter().find(|contact| {
+            contact.state == ContactState::Active
+                && enabled.contains(&contact.channel)
+                && !tried.contains(&contact.id)
+        });
+        let Some(next) = next else {
+            return finish(txn, delivery, DeliveryState::Failed, reason).await;
+        };
+        delivery.contact_point_id = next.id;
+        delivery.channel = next.channel;
+        delivery.contact_attempt_count = 0;
+        delivery.unknown_count = 0;
+        delivery.state = DeliveryState::Pending;
+        reason.clone_into(&mut delivery.reason);
+        delivery.next_attempt_time = txn.now();
+        delivery.lease_expire_time = None;
+        delivery.update_time = txn.now();
+        store::delivery::update(txn, delivery.clone()).await?;
+        Ok(())
+    }
+
+    async fn finish_delivering(
+        &self,
+        mut txn: Txn,
+        touched: BTreeSet<AnnouncementId>,
+        clusters: BTreeSet<ClusterId>,
+        again: Vec<(Subject, Timestamp)>,
+    ) -> Result<(), Error> {
+        let now = txn.now();
+        for (subject, due) in again {
+            dirty::mark(&txn, [subject], due.max(now)).await?;
+        }
+        announcement::settle_plans(&mut txn, &touched).await?;
+        let clusters: Vec<ClusterId> = clusters.into_iter().collect();
+        cluster::refresh_states(&mut txn, &clusters).await?;
+        txn.commit().await?;
+        self.wake.committed();
+        Ok(())
+    }
+}
+
+/// Gives a delivery its final state and writes what that means for the ledger.
+async fn finish(
+    txn: &mut Txn,
+    delivery: &mut Delivery,
+    state: DeliveryState,
+    reason: &'static str,
+) -> Result<(), Error> {
+    let now = txn.now();
+    delivery.state = state;
+    reason.clone_into(&mut delivery.reason);
+    delivery.finish_time = Some(now);
+    delivery.lease_expire_time = None;
+    delivery.update_time = now;
+    store::delivery::update(txn, delivery.clone()).await?;
+    let carried = store::statement::of_deliveries(&txn.read(), &[delivery.id]).await?;
+    match state {
+        DeliveryState::Delivered => told(txn, delivery, &carried, StatementState::Told).await?,
+        DeliveryState::Unconfirmed => told(txn, delivery, &carried, StatementState::Unconfirmed).await?,
+        _ => store::statement::suppress(txn, &[delivery.id], reason).await?,
+    }
+    txn.record(
+        NewEvent::new(EventKind::DeliveryFinished, delivery.id)
+            .customer(delivery.customer_id)
+            .cluster(delivery.cluster_id)
+            .data(json!({
+                "announcement_id": delivery.announcement_id, "state": state, "stage": delivery.stage,
+                "reason": reason, "channel": delivery.channel, "version": delivery.version,
+                "verdict": delivery.verdict,
+            })),
+    );
+    // The loop of this customer's reports follows, and whatever is to be said next.
+    dirty::mark(txn, [Subject::Customer(delivery.customer_id)], now).await?;
+    let (id, channel) = (delivery.id, delivery.channel);
+    info!(delivery.id = %id, attempt_count = delivery.attempt_count, "{id} by {channel} ended as {state}");
+    Ok(())
+}
+
+async fn told(
+    txn: &Txn,
+    delivery: &Delivery,
+    carried: &[Statement],
+    state: StatementState,
+) -> Result<(), Error> {
+    store::statement::told(txn, &[delivery.id], state).await?;
+    for correction in carried.iter().filter(|statement| statement.stage == Stage::Correction) {
+        store::statement::withdraw(txn, correction.customer_id, correction.defect_id, correction.ordinal).await?;
+    }
+    Ok(())
+}
+
+fn started(claimed: &Claimed) -> Attempt {
+    let delivery = &claimed.delivery;
+    Attempt {
+        id: AttemptId::new(),
+        tenant_id: delivery.tenant_id,
+        delivery_id: delivery.id,
+        number: delivery.attempt_count,
+        contact_point_id: delivery.contact_point_id,
+        lease_token: delivery.lease_token,
+        outcome: AttemptOutcome::Started,
+        detail: String::new(),
+        start_time: delivery.update_time,
+        finish_time: None,
+    }
+}
+
+fn read_outcome(outcome: channel::Outcome) -> Outcome {
+    match outcome {
+        channel::Outcome::Delivered { .. } => Outcome::Delivered,
+        channel::Outcome::Retry { not_before, .. } => Outcome::Retry { not_before },
+        channel::Outcome::Rejected { bounced, .. } => Outcome::Rejected { bounced },
+        channel::Outcome::Unknown { .. } => Outcome::Unknown,
+    }
+}
+
+/// What a limit of sends at once is counted by: the mail domain, or the webhook's host.
+fn destination(contact: &ContactPoint) -> String {
+    let address = &contact.canonical_address;
+    match contact.channel {
+        ChannelKind::Email => address.rsplit('@').next().unwrap_or(address).to_owned(),
+        ChannelKind::Webhook => {
+            Url::parse(address).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+        }
+        // Handed out by the watching help desk's own pace.
+        ChannelKind::Stream => address.clone(),
+    }
+}
+
+/// What letters of one batch need beyond their customers: loaded together.
+struct LetterFacts {
+    workarounds: HashMap<ClusterId, String>,
+    cluster_products: HashMap<ClusterId, ProductId>,
+    product_names: HashMap<ProductId, String>,
+    secrets: WebhookSecrets,
+}
+
+impl LetterFacts {
+    async fn load(txn: &Txn, due: &[Delivery], evaluations: &[Evaluation]) -> Result<Self, Error> {
+        let ids: BTreeSet<ClusterId> = due.iter().map(|delivery| delivery.cluster_id).collect();
+        let ids: Vec<ClusterId> = ids.into_iter().collect();
+        let clusters = store::cluster::by_ids(&txn.read(), &ids).await?;
+        let reported = evaluations.iter().flat_map(|evaluation| &evaluation.reports);
+        let products: BTreeSet<ProductId> = clusters
+            .iter()
+            .filter_map(|cluster| cluster.product_id)
+            .chain(reported.filter_map(|report| report.product_id))
+            .collect();
+        let products = store::tenant::products(&txn.read(), products).await?;
+        Ok(Self {
+            cluster_products: clusters
+                .iter()
+                .filter_map(|cluster| Some((cluster.id, cluster.product_id?)))
+                .collect(),
+            workarounds: clusters.into_iter().map(|cluster| (cluster.id, cluster.workaround)).collect(),
+            product_names: products.into_iter().map(|product| (product.id, product.display_name)).collect(),
+            secrets: store::tenant::webhook_secrets(&txn.read()).await?,
+        })
+    }
+
+    /// The product as the customer knows it: that of their own report, else the cluster's.
+    fn product_name(&self, cluster: ClusterId, evaluation: &Evaluation) -> Option<String> {
+        let own = evaluation.reports.iter().filter(|report| report.cluster_id == cluster);
+        let product = own.filter_map(|report| report.product_id).next();
+        let product = product.or_else(|| self.cluster_products.get(&cluster).copied())?;
+        self.product_names.get(&product).cloned()
+    }
+
+    fn signing_secrets(&self, now: Timestamp) -> Vec<SecretString> {
+        let previous = self.secrets.previous.iter().filter(|(_, expire)| *expire > now).map(|(secret, _)| secret);
+        self.secrets.current.iter().chain(previous).map(|secret| SecretString::from(secret.clone())).collect()
+    }
+}
+
+/// Whether every delivery of an announcement is final, and what that makes of it.
+pub(super) async fn complete_if_finished(txn: &mut Txn, announcement: &mut Announcement) -> Result<(), Error> {
+    if announcement.state == AnnouncementState::Approved
+        && announcement.recipient_count > 0
+        && store::delivery::count_unfinished(&txn.read(), announcement.id).await? == 0
+    {
+        announcement.state = AnnouncementState::Completed;
+        txn.record(
+            NewEvent::new(EventKind::AnnouncementCompleted, announcement.id).cluster(announcement.cluster_id),
+        );
+    }
+    Ok(())
+}
+
+impl App {
+    /// Claims what is due on the stream for a help desk that will post it itself.
+    pub async fn claim_for_stream(
+        &self,
+        call: &super::Call,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, Error> {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let due = store::delivery::due_of_tenant(&self.read(call), ChannelKind::Stream, now, limit).await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.claim(call.scope, &due, self.delivery.settings.stream_lease, now).await
+    }
+}

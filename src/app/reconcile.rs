@@ -1,0 +1,566 @@
+//! The reconciler: from what is true now it derives what each customer should have heard, compares it with the
+//! told-truth ledger, and writes the difference. It reads no events and has no memory: an RPC, a restart or the clock
+//! only marks something dirty, and running it again changes nothing.
+//!
+//! The unit is a page of customers. [`evaluate`] reads everything about them in a constant number of queries and asks
+//! the domain; [`apply`] writes deliveries, corrections, suppressions and the state of every loop. A cluster is a walk
+//! over its customers, page by page, each page its own transaction, so that a million reporters need no more memory
+//! than ten.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::json;
+use tracing::debug;
+
+use crate::domain::announcement::{APPROVED_BY_POLICY, Announcement, AnnouncementState, Stage};
+use crate::domain::customer::{ChannelKind, ContactPoint, ContactState, Customer};
+use crate::domain::delivery::{Delivery, DeliveryState};
+use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::id::{AnnouncementId, ClusterId, CustomerId, DeliveryId, StatementId};
+use crate::domain::ledger::{self, Due, Statement, StatementState};
+use crate::domain::policy::Policy;
+use crate::domain::statements::{self, CustomerFacts, Outlook, Standing, Waiting, World};
+use crate::domain::time::Timestamp;
+use crate::store::dirty::{self, Mark, Subject};
+use crate::store::statement::ReportBrief;
+use crate::store::{self, Reader, TenantScope, Txn};
+
+use super::{App, Error, Progress, announcement, cluster, world};
+
+/// Marks taken up in one turn.
+const MARKS: u64 = 256;
+/// Clusters marked by one sweep.
+const SWEEP: u64 = 256;
+
+/// Everything about one customer, and what follows from it.
+#[derive(Debug)]
+pub(crate) struct Evaluation {
+    /// Who.
+    pub(crate) customer: Customer,
+    /// Where to reach them, in the order of preference.
+    pub(crate) contacts: Vec<ContactPoint>,
+    /// What they reported.
+    pub(crate) reports: Vec<ReportBrief>,
+    /// How they stand to each defect.
+    pub(crate) standings: Vec<Standing>,
+    /// What they were told.
+    pub(crate) statements: Vec<Statement>,
+    /// What is to be written down.
+    pub(crate) due: Vec<Due>,
+}
+
+/// A page of customers, judged together.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// What is true for all of them.
+    pub(crate) world: World,
+    /// Each of them.
+    pub(crate) evaluations: Vec<Evaluation>,
+}
+
+/// Reads everything about these customers and asks the domain what follows.
+pub(crate) async fn evaluate(
+    db: &Reader<'_>,
+    policy: &Policy,
+    now: Timestamp,
+    customers: &[CustomerId],
+) -> Result<Page, Error> {
+    let reports = store::statement::reports_of(db, customers).await?;
+    let clusters: BTreeSet<ClusterId> = reports.iter().map(|report| report.cluster_id).collect();
+    let clusters: Vec<ClusterId> = clusters.into_iter().collect();
+    let world = world::load(db, &clusters).await?;
+
+    let mut reports = group(reports, |report| report.customer_id);
+    let mut installations = group(store::customer::installations_of(db, customers).await?, |it| it.customer_id);
+    let mut contacts = group(store::customer::contact_points_of(db, customers).await?, |it| it.customer_id);
+    let mut told = group(store::statement::of_customers(db, customers).await?, |it| it.customer_id);
+    let mut evaluations = Vec::with_capacity(customers.len());
+    for customer in store::customer::by_ids(db, customers).await? {
+        let reports = reports.remove(&customer.id).unwrap_or_default();
+        let facts = CustomerFacts {
+            reports: reports.iter().map(ReportBrief::facts).collect(),
+            installations: installations
+                .remove(&customer.id)
+                .unwrap_or_default()
+                .iter()
+                .map(|installation| (installation.product_id, installation.facts()))
+                .collect(),
+        };
+        let standings = statements::standings(&world, &facts, policy, now);
+        let statements = told.remove(&customer.id).unwrap_or_default();
+        let due = ledger::due(&standings, &statements, &world, policy);
+        let contacts = contacts.remove(&customer.id).unwrap_or_default();
+        evaluations.push(Evaluation { customer, contacts, reports, standings, statements, due });
+    }
+    Ok(Page { world, evaluations })
+}
+
+fn group<T>(items: Vec<T>, key: impl Fn(&T) -> CustomerId) -> HashMap<CustomerId, Vec<T>> {
+    let mut groups: HashMap<CustomerId, Vec<T>> = HashMap::new();
+    for item in items {
+        groups.entry(key(&item)).or_default().push(item);
+    }
+    groups
+}
+
+/// How a customer would be reached now, or why they cannot be.
+pub(crate) fn usable_contact<'a>(
+    customer: &Customer,
+    contacts: &'a [ContactPoint],
+    enabled: &[ChannelKind],
+) -> Result<&'a ContactPoint, &'static str> {
+    if customer.opted_out {
+        return Err("opted_out");
+    }
+    let usable = |contact: &&ContactPoint| contact.state == ContactState::Active && enabled.contains(&contact.channel);
+    if let Some(contact) = contacts.iter().find(usable) {
+        return Ok(contact);
+    }
+    let any = |state| contacts.iter().any(|contact| contact.state == state);
+    Err(if contacts.is_empty() {
+        "no_contact_point"
+    } else if any(ContactState::OptedOut) {
+        "opted_out"
+    } else if any(ContactState::Bounced) {
+        "bounced"
+    } else {
+        "channel_disabled"
+    })
+}
+
+/// What one page's writing has to remember until its end.
+struct Writer<'a> {
+    txn: &'a mut Txn,
+    enabled: &'a [ChannelKind],
+    /// Announcements that still take recipients, by cluster and stage.
+    open: HashMap<(ClusterId, Stage), Announcement>,
+    touched: BTreeSet<AnnouncementId>,
+    deliveries: Vec<Delivery>,
+    inserts: Vec<Statement>,
+    deletes: Vec<StatementId>,
+    cancelled: BTreeMap<&'static str, Vec<DeliveryId>>,
+    /// To be looked at again once this page is written.
+    again: Vec<(Subject, Timestamp)>,
+}
+
+/// What a page's writing left to do.
+pub(crate) struct Applied {
+    /// Announcements whose plan changed.
+    pub(crate) touched: BTreeSet<AnnouncementId>,
+    /// Clusters whose derived state may have changed.
+    pub(crate) clusters: BTreeSet<ClusterId>,
+    /// Customers to be looked at again, and when.
+    pub(crate) again: Vec<(Subject, Timestamp)>,
+}
+
+/// Writes what is due for a page of customers.
+pub(crate) async fn apply(txn: &mut Txn, page: &mut Page, enabled: &[ChannelKind]) -> Result<Applied, Error> {
+    let spoken_of: BTreeSet<ClusterId> = page
+        .evaluations
+        .iter()
+        .flat_map(|evaluation| &evaluation.due)
+        .filter_map(|due| match due {
+            Due::Tell { cluster, .. } => Some(*cluster),
+            Due::Drop { .. } | Due::Forget { .. } => None,
+        })
+        .collect();
+    let spoken_of: Vec<ClusterId> = spoken_of.into_iter().collect();
+    let mut open = HashMap::new();
+    for announcement in store::announcement::open_of_clusters(&txn.read(), &spoken_of).await? {
+        let automatic = txn.policy().approval_threshold.is_none();
+        // An approved plan is closed, unless nobody had to be asked for it.
+        if announcement.state == AnnouncementState::AwaitingApproval || automatic {
+            open.entry((announcement.cluster_id, announcement.stage)).or_insert(announcement);
+        }
+    }
+    let mut writer = Writer {
+        txn,
+        enabled,
+        open,
+        touched: BTreeSet::new(),
+        deliveries: Vec::new(),
+        inserts: Vec::new(),
+        deletes: Vec::new(),
+        cancelled: BTreeMap::new(),
+        again: Vec::new(),
+    };
+    let sending = in_flight(writer.txn, page).await?;
+    let mut loops = Vec::new();
+    let mut clusters = BTreeSet::new();
+    for evaluation in &mut page.evaluations {
+        writer.write(evaluation, &sending).await?;
+        for report in &mut evaluation.reports {
+            let links = page.world.links.get(&report.cluster_id);
+            let (state, reason) =
+                ledger::loop_of(report.id, links, &evaluation.standings, &evaluation.statements);
+            if (report.loop_state, report.loop_reason.as_str()) != (state, reason.as_str()) {
+                writer.txn.record(
+                    NewEvent::new(EventKind::LoopChanged, report.id)
+                        .customer(report.customer_id)
+                        .cluster(report.cluster_id)
+                        .data(json!({"state": state, "reason": reason})),
+                );
+                report.loop_state = state;
+                report.loop_reason.clone_from(&reason);
+                loops.push((report.id, state, reason));
+                clusters.insert(report.cluster_id);
+            }
+        }
+        let settling = evaluation.standings.iter().filter_map(|standing| match standing.outlook {
+            Outlook::Wait(Waiting::Settling { until }, _) => Some(until),
+            _ => None,
+        });
+        if let Some(until) = settling.min() {
+            writer.again.push((Subject::Customer(evaluation.customer.id), until));
+        }
+    }
+    let Writer { txn, touched, deliveries, inserts, deletes, cancelled, again, .. } = writer;
+    for (reason, ids) in &cancelled {
+        store::statement::delete_of_deliveries(txn, ids).await?;
+        store::delivery::finish(txn, ids, DeliveryState::Cancelled, reason).await?;
+    }
+    store::statement::delete(txn, deletes).await?;
+    store::delivery::insert(txn, deliveries).await?;
+    store::statement::insert(txn, inserts).await?;
+    store::statement::set_loops(txn, loops).await?;
+    Ok(Applied { touched, clusters, again })
+}
+
+/// Deliveries of the page that are being sent at this moment: too late to take back.
+async fn in_flight(txn: &Txn, page: &Page) -> Result<BTreeSet<DeliveryId>, Error> {
+    let pending = page.evaluations.iter().flat_map(|evaluation| &evaluation.statements).filter_map(|statement| {
+        statement.delivery_id.filter(|_| statement.state == StatementState::Pending)
+    });
+    let pending: BTreeSet<DeliveryId> = pending.collect();
+    let deliveries = store::delivery::by_ids(&txn.read(), pending).await?;
+    let live = |delivery: &Delivery| {
+        delivery.state == DeliveryState::Sending
+            && delivery.lease_expire_time.is_some_and(|time| time > txn.now())
+    };
+    Ok(deliveries.iter().filter(|delivery| live(delivery)).map(|delivery| delivery.id).collect())
+}
+
+impl Writer<'_> {
+    async fn write(&mut self, evaluation: &mut Evaluation, sending: &BTreeSet<DeliveryId>) -> Result<(), Error> {
+        // What is said to one customer about one cluster at one stage is one delivery, however many defects it covers.
+        let mut together: BTreeMap<(ClusterId, Stage), Vec<Due>> = BTreeMap::new();
+        for due in std::mem::take(&mut evaluation.due) {
+            match due {
+                Due::Tell { cluster, stage, .. } => together.entry((cluster, stage)).or_default().push(due),
+                Due::Drop { slot, reason } => self.drop(evaluation, slot, reason, sending),
+                Due::Forget { slot } => self.forget(evaluation, slot),
+            }
+        }
+        for ((cluster, stage), tells) in together {
+            let contact = usable_contact(&evaluation.customer, &evaluation.contacts, self.enabled).cloned();
+            match contact {
+                Ok(_) if !self.worth_another_try(evaluation, &tells) => {}
+                Ok(contact) => self.plan(evaluation, cluster, stage, tells, &contact).await?,
+                Err(reason) => self.suppress(evaluation, tells, reason),
+            }
+        }
+        Ok(())
+    }
+
+    /// Where every contact point was tried to its end, only one that is new or was given back since is worth a try.
+    fn worth_another_try(&self, evaluation: &Evaluation, tells: &[Due]) -> bool {
+        let slots = tells.iter().filter_map(|tell| match tell {
+            Due::Tell { slot, .. } => *slot,
+            Due::Drop { .. } | Due::Forget { .. } => None,
+        });
+        let failed = slots
+            .filter_map(|slot| evaluation.statements.iter().find(|statement| statement.id == slot))
+            .filter(|statement| statement.delivery_id.is_some())
+            .map(|statement| statement.update_time)
+            .max();
+        failed.is_none_or(|failed| {
+            evaluation.contacts.iter().any(|contact| {
+                contact.state == ContactState::Active
+                    && self.enabled.contains(&contact.channel)
+                    && contact.update_time > failed
+            })
+        })
+    }
+
+    /// Takes back a delivery before it is sent, with everything it carries.
+    fn drop(
+        &mut self,
+        evaluation: &mut Evaluation,
+        slot: StatementId,
+        reason: &'static str,
+        sending: &BTreeSet<DeliveryId>,
+    ) {
+        let statement = evaluation.statements.iter().find(|statement| statement.id == slot);
+        let Some(delivery) = statement.and_then(|statement| statement.delivery_id) else { return };
+        if sending.contains(&delivery) {
+            return; // Its outcome marks the customer dirty, and if it was told, it is corrected.
+        }
+        let carried = evaluation.statements.iter().filter(|statement| statement.delivery_id == Some(delivery)).count();
+        if carried > 1 {
+            // The rest of what it carried is still to be said.
+            self.again.push((Subject::Customer(evaluation.customer.id), self.txn.now()));
+        }
+        let announcement = statement.and_then(|statement| statement.announcement_id);
+        self.touched.extend(announcement);
+        let stage = statement.map(|statement| statement.stage.as_str());
+        self.txn.record(
+            NewEvent::new(EventKind::DeliveryFinished, delivery)
+                .customer(evaluation.customer.id)
+                .data(json!({"state": DeliveryState::Cancelled, "stage": stage, "reason": reason})),
+        );
+        self.cancelled.entry(reason).or_default().push(delivery);
+        evaluation.statements.retain(|statement| statement.delivery_id != Some(delivery));
+    }
+
+    fn forget(&mut self, evaluation: &mut Evaluation, slot: StatementId) {
+        self.deletes.push(slot);
+        evaluation.statements.retain(|statement| statement.id != slot);
+    }
+
+    fn suppress(&mut self, evaluation: &mut Evaluation, tells: Vec<Due>, reason: &'static str) {
+        for tell in tells {
+            let Due::Tell { slot, .. } = &tell else { continue };
+            if let Some(slot) = *slot {
+                let known = evaluation.statements.iter().any(|known| known.id == slot && known.reason == reason);
+                if known {
+                    continue; // It was suppressed for this reason before.
+                }
+                self.forget(evaluation, slot);
+            }
+            let Some(mut statement) = self.statement(&evaluation.customer, &tell) else { continue };
+            statement.state = StatementState::Suppressed;
+            reason.clone_into(&mut statement.reason);
+            self.txn.record(
+                NewEvent::new(EventKind::StatementSuppressed, statement.id)
+                    .customer(statement.customer_id)
+                    .cluster(statement.cluster_id)
+                    .data(json!({"stage": statement.stage, "reason": reason, "defect_id": statement.defect_id})),
+            );
+            evaluation.statements.push(statement.clone());
+            self.inserts.push(statement);
+        }
+    }
+
+    async fn plan(
+        &mut self,
+        evaluation: &mut Evaluation,
+        cluster: ClusterId,
+        stage: Stage,
+        tells: Vec<Due>,
+        contact: &ContactPoint,
+    ) -> Result<(), Error> {
+        let announcement = self.announcement(cluster, stage).await?;
+        let now = self.txn.now();
+        let coverage = tells.iter().find_map(|tell| match tell {
+            Due::Tell { coverage, .. } => coverage.clone(),
+            Due::Drop { .. } | Due::Forget { .. } => None,
+        });
+        let state = if announcement.state == AnnouncementState::Approved {
+            DeliveryState::Pending
+        } else {
+            DeliveryState::AwaitingApproval
+        };
+        let delivery = Delivery {
+            id: DeliveryId::new(),
+            tenant_id: self.txn.scope().tenant(),
+            announcement_id: announcement.id,
+            cluster_id: cluster,
+            customer_id: evaluation.customer.id,
+            stage,
+            contact_point_id: contact.id,
+            channel: contact.channel,
+            state,
+            reason: String::new(),
+            verdict: coverage.as_ref().map(|coverage| coverage.verdict),
+            release_id: coverage.as_ref().and_then(|coverage| coverage.release),
+            version: coverage.and_then(|coverage| coverage.version).unwrap_or_default(),
+            attempt_count: 0,
+            contact_attempt_count: 0,
+            unknown_count: 0,
+            next_attempt_time: now,
+            lease_token: 0,
+            lease_expire_time: None,
+            create_time: now,
+            finish_time: None,
+            update_time: now,
+        };
+        for tell in &tells {
+            if let Due::Tell { slot: Some(slot), .. } = tell {
+                self.forget(evaluation, *slot);
+            }
+            let Some(mut statement) = self.statement(&evaluation.customer, tell) else { continue };
+            statement.announcement_id = Some(announcement.id);
+            statement.delivery_id = Some(delivery.id);
+            evaluation.statements.push(statement.clone());
+            self.inserts.push(statement);
+        }
+        self.txn.record(
+            NewEvent::new(EventKind::DeliveryPlanned, delivery.id)
+                .customer(delivery.customer_id)
+                .cluster(cluster)
+                .data(json!({
+                    "announcement_id": announcement.id, "stage": stage, "channel": delivery.channel,
+                    "verdict": delivery.verdict, "version": delivery.version,
+                })),
+        );
+        self.touched.insert(announcement.id);
+        self.deliveries.push(delivery);
+        Ok(())
+    }
+
+    fn statement(&self, customer: &Customer, tell: &Due) -> Option<Statement> {
+        let Due::Tell { defect, cluster, stage, ordinal, coverage, reason, .. } = tell else { return None };
+        let now = self.txn.now();
+        Some(Statement {
+            id: StatementId::new(),
+            tenant_id: self.txn.scope().tenant(),
+            customer_id: customer.id,
+            defect_id: *defect,
+            stage: *stage,
+            ordinal: *ordinal,
+            state: StatementState::Pending,
+            reason: (*reason).to_owned(),
+            cluster_id: *cluster,
+            announcement_id: None,
+            delivery_id: None,
+            release_id: coverage.as_ref().and_then(|coverage| coverage.release),
+            version: coverage.as_ref().and_then(|coverage| coverage.version.clone()).unwrap_or_default(),
+            verdict: coverage.as_ref().map(|coverage| coverage.verdict),
+            rule: coverage.as_ref().map(|coverage| coverage.rule.as_str().to_owned()).unwrap_or_default(),
+            told_time: None,
+            withdraw_time: None,
+            create_time: now,
+            update_time: now,
+        })
+    }
+
+    /// The announcement that takes recipients for this cluster and stage, made if there is none.
+    async fn announcement(&mut self, cluster: ClusterId, stage: Stage) -> Result<Announcement, Error> {
+        if let Some(open) = self.open.get(&(cluster, stage)) {
+            return Ok(open.clone());
+        }
+        let now = self.txn.now();
+        // Taking something back never waits for a person: what was said is false now.
+        let automatic = self.txn.policy().approval_threshold.is_none() || stage == Stage::Correction;
+        let announcement = Announcement {
+            id: AnnouncementId::new(),
+            tenant_id: self.txn.scope().tenant(),
+            cluster_id: cluster,
+            stage,
+            state: if automatic { AnnouncementState::Approved } else { AnnouncementState::AwaitingApproval },
+            plan_digest: String::new(),
+            recipient_count: 0,
+            told_count: 0,
+            approved_by: automatic.then(|| APPROVED_BY_POLICY.to_owned()),
+            cancel_reason: String::new(),
+            create_time: now,
+            approve_time: automatic.then_some(now),
+            update_time: now,
+        };
+        self.txn.record(
+            NewEvent::new(EventKind::AnnouncementPlanned, announcement.id)
+                .cluster(cluster)
+                .data(json!({"stage": stage, "state": announcement.state})),
+        );
+        store::announcement::insert(self.txn, announcement.clone()).await?;
+        self.open.insert((cluster, stage), announcement.clone());
+        Ok(announcement)
+    }
+}
+
+impl App {
+    /// Works on the dirty marks that are due. `More` if it found any.
+    pub async fn reconcile_once(&self, now: Timestamp) -> Result<Progress, Error> {
+        let marks = dirty::due(&self.store, now, MARKS).await?;
+        if marks.is_empty() {
+            return Ok(Progress::Idle);
+        }
+        let mut customers: HashMap<TenantScope, Vec<Mark>> = HashMap::new();
+        for mark in marks {
+            match mark.subject {
+                Subject::Customer(_) => customers.entry(mark.scope).or_default().push(mark),
+                Subject::Cluster(id) => self.reconcile_cluster(mark, id, now).await?,
+            }
+        }
+        for (scope, marks) in customers {
+            self.reconcile_customers(scope, marks, now).await?;
+        }
+        Ok(Progress::More)
+    }
+
+    async fn reconcile_customers(&self, scope: TenantScope, marks: Vec<Mark>, now: Timestamp) -> Result<(), Error> {
+        let mut txn = self.store.begin_system(scope, now).await?;
+        let mut customers = Vec::with_capacity(marks.len());
+        for mark in &marks {
+            if let Subject::Customer(id) = mark.subject {
+                customers.push(id);
+            }
+            // Before the work: what the work itself marks again must stay.
+            dirty::finish(&txn, mark).await?;
+        }
+        let policy = txn.policy().clone();
+        let mut page = evaluate(&txn.read(), &policy, now, &customers).await?;
+        let applied = apply(&mut txn, &mut page, &self.delivery.enabled()).await?;
+        self.finish_page(txn, applied, true).await
+    }
+
+    /// One page of a cluster's customers.
+    async fn reconcile_cluster(&self, mark: Mark, id: ClusterId, now: Timestamp) -> Result<(), Error> {
+        let mut txn = self.store.begin_system(mark.scope, now).await?;
+        let Some(mark) = dirty::find(&txn, mark.subject).await? else { return Ok(()) };
+        let size = self.delivery.settings.reconcile_page;
+        let customers = store::statement::customers_of_cluster(&txn.read(), id, mark.page_cursor, size).await?;
+        let is_last = u64::try_from(customers.len()).unwrap_or(u64::MAX) < size;
+        match customers.last() {
+            Some(&last) if !is_last => dirty::advance(&txn, &mark, last).await?,
+            _ => {
+                dirty::finish(&txn, &mark).await?;
+                store::cluster::swept(&txn, id).await?;
+            }
+        }
+        let policy = txn.policy().clone();
+        let mut page = evaluate(&txn.read(), &policy, now, &customers).await?;
+        let mut applied = apply(&mut txn, &mut page, &self.delivery.enabled()).await?;
+        applied.clusters.insert(id);
+        debug!(cluster.id = %id, customer_count = customers.len(), is_last, "reconciled a page of {id}");
+        self.finish_page(txn, applied, is_last).await
+    }
+
+    async fn finish_page(&self, mut txn: Txn, applied: Applied, settle: bool) -> Result<(), Error> {
+        let now = txn.now();
+        for (subject, due) in &applied.again {
+            dirty::mark(&txn, [*subject], (*due).max(now)).await?;
+        }
+        if settle {
+            announcement::settle_plans(&mut txn, &applied.touched).await?;
+        }
+        let clusters: Vec<ClusterId> = applied.clusters.into_iter().collect();
+        cluster::refresh_states(&mut txn, &clusters).await?;
+        txn.commit().await?;
+        self.wake.committed();
+        Ok(())
+    }
+
+    /// Marks linked clusters that nobody looked at for a long time: what no mark announced is found anyway.
+    pub async fn sweep_once(&self, now: Timestamp) -> Result<Progress, Error> {
+        let before = now - self.delivery.settings.sweep_period;
+        let stale = store::cluster::stale_linked(&self.store, before, SWEEP).await?;
+        if stale.is_empty() {
+            return Ok(Progress::Idle);
+        }
+        let mut by_scope: HashMap<TenantScope, Vec<ClusterId>> = HashMap::new();
+        for (scope, cluster) in stale {
+            by_scope.entry(scope).or_default().push(cluster);
+        }
+        for (scope, clusters) in by_scope {
+            let txn = self.store.begin_system(scope, now).await?;
+            dirty::mark(&txn, clusters.iter().copied().map(Subject::Cluster), now).await?;
+            for cluster in clusters {
+                store::cluster::swept(&txn, cluster).await?;
+            }
+            txn.commit().await?;
+        }
+        self.wake.committed();
+        Ok(Progress::More)
+    }
+}
