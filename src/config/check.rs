@@ -217,7 +217,6 @@ fn is_this_machine(url: &Url) -> bool {
 fn check_delivery(found: &mut Findings, config: &Config) {
     let delivery = &config.delivery;
     found.positive("delivery.batch", delivery.batch);
-    found.positive("delivery.workers", delivery.workers);
     found.lasting("delivery.lease", delivery.lease);
     found.positive("delivery.per_destination", delivery.per_destination);
     found.refuse_if(

@@ -235,10 +235,8 @@ pub struct IntakeConfig {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeliveryConfig {
-    /// Deliveries claimed at once.
+    /// Deliveries claimed and sent at once.
     pub batch: usize,
-    /// Deliveries under way at once.
-    pub workers: usize,
     /// How long a claim lasts.
     #[serde(with = "text::duration")]
     #[schemars(with = "String")]

@@ -15,16 +15,17 @@ use crate::app::announcement::PlannedRecipient;
 use crate::app::delivery::{Claimed, Reported};
 use crate::app::{Call, Error};
 use crate::domain::announcement::{Announcement, AnnouncementState, Stage};
-use crate::domain::coverage::Verdict;
+use crate::domain::customer::ChannelKind;
 use crate::domain::delivery::{Attempt, Delivery, DeliveryState, Outcome};
-use crate::domain::filter::{self, Operator};
-use crate::domain::id::{AnnouncementId, ClusterId, DeliveryId};
+use crate::domain::id::{ClusterId, DeliveryId};
 use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
 use crate::store::{self, Direction};
 
 use super::Api;
-use super::convert::{channel, optional_id, required_id, timestamp};
+use super::convert::{channel, required_id, timestamp};
+use super::coverage::{encode_coverage, encode_verdict};
+use super::list::{ListFields, any_id, any_of, equal, unknown_field};
 use super::page_token;
 use super::proto::announcement_service_server::AnnouncementService;
 use super::proto::watch_announcements_request::{Acknowledgement, Message as Asked, acknowledgement};
@@ -32,7 +33,6 @@ use super::proto::watch_announcements_response::{
     AcknowledgementRecorded, Heartbeat, Message as Said, StreamDelivery,
 };
 use super::proto::{self as pb};
-use super::release::{encode_coverage, encode_verdict};
 
 /// Deliveries out at once if the watcher names no number, and at most.
 const OUTSTANDING: (usize, usize) = (100, 1_000);
@@ -122,24 +122,29 @@ impl AnnouncementService for Api {
     ) -> Result<Response<pb::ListAnnouncementsResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::AnnouncementsRead).await?;
         let request = request.into_inner();
-        let size = page_token::page_size(request.page_size)?;
+        let fields = ListFields {
+            list: "announcements",
+            page_size: request.page_size,
+            page_token: &request.page_token,
+            filter: &request.filter,
+            order_by: &request.order_by,
+        };
+        let mut violations = Violations::new();
+        let asked = fields.read(&mut violations);
         let mut filter = store::announcement::Filter::default();
-        read_filter(&request.filter, "cluster_id, state and stage", |field, value| {
-            match field {
-                "cluster_id" => filter.cluster_id = Some(value.parse::<ClusterId>().ok()?),
-                "state" => filter.state = Some(value.parse::<AnnouncementState>().ok()?),
-                "stage" => filter.stage = Some(value.parse::<Stage>().ok()?),
-                _ => return None,
+        for term in &asked.terms {
+            match term.field.as_str() {
+                "cluster_id" => equal(term, &mut filter.cluster_id, any_id, &mut violations),
+                "state" => equal(term, &mut filter.state, any_of(AnnouncementState::ALL), &mut violations),
+                "stage" => equal(term, &mut filter.stage, any_of(Stage::ALL), &mut violations),
+                _ => unknown_field(term, "cluster_id, state and stage", &mut violations),
             }
-            Some(())
-        })?;
-        let direction = read_order(&request.order_by, Direction::Descending)?;
-        let after: Option<AnnouncementId> =
-            page_token::decode("announcements", &request.filter, &request.order_by, &request.page_token)?;
-        let page = self.app.list_announcements(&call, &filter, after, direction, size).await?;
+        }
+        violations.into_result().map_err(Error::from)?;
+        let page = self.app.list_announcements(&call, &filter, asked.after, asked.direction, asked.size).await?;
         Ok(Response::new(pb::ListAnnouncementsResponse {
             announcements: page.items.into_iter().map(encode).collect(),
-            next_page_token: page_token::encode("announcements", &request.filter, &request.order_by, page.next),
+            next_page_token: fields.next(page.next),
         }))
     }
 
@@ -149,25 +154,38 @@ impl AnnouncementService for Api {
     ) -> Result<Response<pb::ListDeliveriesResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::AnnouncementsRead).await?;
         let request = request.into_inner();
-        let size = page_token::page_size(request.page_size)?;
+        let fields = ListFields {
+            list: "deliveries",
+            page_size: request.page_size,
+            page_token: &request.page_token,
+            filter: &request.filter,
+            order_by: &request.order_by,
+        };
+        let mut violations = Violations::new();
+        let asked = fields.read(&mut violations);
+        // Deliveries read like a story: oldest first, unless asked otherwise.
+        let direction = if request.order_by.is_empty() { Direction::Ascending } else { asked.direction };
         let mut filter = store::delivery::Filter::default();
-        read_filter(&request.filter, "announcement_id, customer_id, channel and state", |field, value| {
-            match field {
-                "announcement_id" => filter.announcement_id = Some(value.parse().ok()?),
-                "customer_id" => filter.customer_id = Some(value.parse().ok()?),
-                "channel" => filter.channel = Some(value.parse().ok()?),
-                "state" => filter.state = Some(value.parse().ok()?),
-                _ => return None,
+        for term in &asked.terms {
+            match term.field.as_str() {
+                "announcement_id" => equal(term, &mut filter.announcement_id, any_id, &mut violations),
+                "cluster_id" => equal(term, &mut filter.cluster_id, any_id, &mut violations),
+                "customer_id" => equal(term, &mut filter.customer_id, any_id, &mut violations),
+                "channel" => equal(term, &mut filter.channel, any_of(ChannelKind::ALL), &mut violations),
+                "stage" => equal(term, &mut filter.stage, any_of(Stage::ALL), &mut violations),
+                "state" => equal(term, &mut filter.state, any_of(DeliveryState::ALL), &mut violations),
+                _ => unknown_field(
+                    term,
+                    "announcement_id, cluster_id, customer_id, channel, stage and state",
+                    &mut violations,
+                ),
             }
-            Some(())
-        })?;
-        let direction = read_order(&request.order_by, Direction::Ascending)?;
-        let after: Option<DeliveryId> =
-            page_token::decode("deliveries", &request.filter, &request.order_by, &request.page_token)?;
-        let page = self.app.list_deliveries(&call, &filter, after, direction, size).await?;
+        }
+        violations.into_result().map_err(Error::from)?;
+        let page = self.app.list_deliveries(&call, &filter, asked.after, direction, asked.size).await?;
         Ok(Response::new(pb::ListDeliveriesResponse {
             deliveries: page.items.into_iter().map(encode_delivery).collect(),
-            next_page_token: page_token::encode("deliveries", &request.filter, &request.order_by, page.next),
+            next_page_token: fields.next(page.next),
         }))
     }
 
@@ -378,7 +396,7 @@ fn encode_delivery((delivery, attempts): (Delivery, Vec<Attempt>)) -> pb::Delive
         }
         .into(),
         reason: delivery.reason,
-        verdict: delivery.verdict.map_or(pb::coverage::Verdict::Unspecified, verdict).into(),
+        verdict: delivery.verdict.map_or(pb::coverage::Verdict::Unspecified, encode_verdict).into(),
         version: delivery.version,
         attempt_count: delivery.attempt_count,
         next_attempt_time: (!delivery.state.is_final()).then(|| timestamp(delivery.next_attempt_time)),
@@ -386,10 +404,6 @@ fn encode_delivery((delivery, attempts): (Delivery, Vec<Attempt>)) -> pb::Delive
         finish_time: delivery.finish_time.map(timestamp),
         attempts: attempts.into_iter().map(encode_attempt).collect(),
     }
-}
-
-fn verdict(verdict: Verdict) -> pb::coverage::Verdict {
-    encode_verdict(verdict)
 }
 
 fn encode_attempt(attempt: Attempt) -> pb::Attempt {
@@ -400,34 +414,5 @@ fn encode_attempt(attempt: Attempt) -> pb::Attempt {
         detail: attempt.detail,
         start_time: Some(timestamp(attempt.start_time)),
         finish_time: attempt.finish_time.map(timestamp),
-    }
-}
-
-/// Reads a filter of equalities; `set` answers `None` for a field or value it does not know.
-fn read_filter(
-    text: &str,
-    fields: &str,
-    mut set: impl FnMut(&str, &str) -> Option<()>,
-) -> Result<(), Error> {
-    let terms = filter::parse(text).map_err(|error| Error::invalid("filter", error.to_string()))?;
-    for term in terms {
-        let known = (term.operator == Operator::Equal).then(|| set(&term.field, &term.value)).flatten();
-        if known.is_none() {
-            return Err(Error::invalid(
-                "filter",
-                format!("cannot compare {} with {:?}; use = with valid values of {fields}", term.field, term.value),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Reads `create_time` or `create_time desc`.
-fn read_order(text: &str, default: Direction) -> Result<Direction, Error> {
-    match text.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [] => Ok(default),
-        ["create_time"] | ["create_time", "asc"] => Ok(Direction::Ascending),
-        ["create_time", "desc"] => Ok(Direction::Descending),
-        _ => Err(Error::invalid("order_by", "is not known; send create_time or create_time desc")),
     }
 }

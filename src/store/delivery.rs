@@ -3,9 +3,10 @@
 use sea_orm::sea_query::{Cond, Expr, ExprTrait};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use crate::domain::announcement::Stage;
 use crate::domain::customer::ChannelKind;
 use crate::domain::delivery::{Attempt, AttemptOutcome, Delivery, DeliveryState};
-use crate::domain::id::{AnnouncementId, CustomerId, DeliveryId, TenantId};
+use crate::domain::id::{AnnouncementId, ClusterId, CustomerId, DeliveryId, TenantId};
 use crate::domain::time::Timestamp;
 
 use super::entity::{attempt, delivery};
@@ -17,10 +18,14 @@ use super::{Direction, Page, Reader, Store, TenantScope, Txn, chunks};
 pub struct Filter {
     /// Of this announcement.
     pub announcement_id: Option<AnnouncementId>,
+    /// About this cluster.
+    pub cluster_id: Option<ClusterId>,
     /// To this customer.
     pub customer_id: Option<CustomerId>,
     /// By this channel.
     pub channel: Option<ChannelKind>,
+    /// At this stage.
+    pub stage: Option<Stage>,
     /// In this state.
     pub state: Option<DeliveryState>,
 }
@@ -130,6 +135,12 @@ pub async fn list(
     let mut query = delivery::Entity::find().filter(Column::TenantId.eq(db.tenant()));
     if let Some(announcement) = filter.announcement_id {
         query = query.filter(Column::AnnouncementId.eq(announcement));
+    }
+    if let Some(cluster) = filter.cluster_id {
+        query = query.filter(Column::ClusterId.eq(cluster));
+    }
+    if let Some(stage) = filter.stage {
+        query = query.filter(Column::Stage.eq(stage));
     }
     if let Some(customer) = filter.customer_id {
         query = query.filter(Column::CustomerId.eq(customer));

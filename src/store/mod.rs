@@ -24,17 +24,17 @@ mod scope;
 mod sql_types;
 mod txn;
 
-//pub mod announcement;
+pub mod announcement;
 //pub mod cluster;
 //pub mod customer;
 //pub mod defect;
-//pub mod delivery;
+pub mod delivery;
 pub mod dirty;
 pub mod event;
 //pub mod release;
 //pub mod report;
 pub mod request;
-//pub mod statement;
+pub mod statement;
 pub mod tenant;
 
 pub use error::StoreError;

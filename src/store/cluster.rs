@@ -1,0 +1,665 @@
+//! Clusters, their links to defects, and what people did to them: operations and constraints.
+//!
+//! Whole clusters move by statements of a constant number, whatever their size: how each report stood before is copied
+//! inside the database, so that it can be put back exactly (law 5).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef,
+};
+
+use crate::domain::cluster::{Cluster, ClusterDefect, ClusterState, Constraint, Operation};
+use crate::domain::coverage::ReleaseState;
+use crate::domain::id::{ClusterId, ConstraintId, CustomerId, DefectId, OperationId, ProductId, ReportId, TenantId};
+use crate::domain::report::{LoopState, Origin};
+use crate::domain::statements::Waiting;
+use crate::domain::time::Timestamp;
+
+use super::entity::{
+    cluster, cluster_defect, constraint, membership, operation, operation_member, release, release_fix, report,
+};
+use super::error::StoreError;
+use super::{Direction, Page, Reader, Store, TenantScope, Txn, chunks};
+
+/// What a list of clusters is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterFilter {
+    /// In this state. Without it, merged ones are left out.
+    pub state: Option<ClusterState>,
+    /// About this product.
+    pub product: Option<ProductId>,
+    /// Linked to this defect.
+    pub defect: Option<DefectId>,
+    /// With so many reports at least.
+    pub min_report_count: Option<i64>,
+    /// With exactly so many reports.
+    pub report_count: Option<i64>,
+}
+
+/// The order of a list of clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterOrder {
+    /// By age.
+    CreateTime(Direction),
+    /// Most reports first.
+    Impact,
+}
+
+/// Stores new clusters.
+pub async fn insert(txn: &Txn, clusters: Vec<Cluster>) -> Result<(), StoreError> {
+    for chunk in chunks(clusters) {
+        let rows = chunk.into_iter().map(cluster::ActiveModel::from);
+        cluster::Entity::insert_many(rows).exec_without_returning(txn.db()).await?;
+    }
+    Ok(())
+}
+
+/// One cluster.
+pub async fn find(db: &Reader<'_>, id: ClusterId) -> Result<Option<Cluster>, StoreError> {
+    Ok(by_ids(db, &[id]).await?.pop())
+}
+
+/// Clusters by their ids, in any order. What does not exist is left out.
+pub async fn by_ids(db: &Reader<'_>, ids: &[ClusterId]) -> Result<Vec<Cluster>, StoreError> {
+    let mut clusters = Vec::with_capacity(ids.len());
+    for chunk in chunks(ids.iter().copied()) {
+        let rows = cluster::Entity::find()
+            .filter(cluster::Column::TenantId.eq(db.tenant()))
+            .filter(cluster::Column::Id.is_in(chunk))
+            .all(db.db())
+            .await?;
+        clusters.extend(rows.into_iter().map(Cluster::from));
+    }
+    Ok(clusters)
+}
+
+/// A page of clusters. The key of a page is the last cluster's report count and id.
+pub async fn list(
+    db: &Reader<'_>,
+    filter: &ClusterFilter,
+    order: ClusterOrder,
+    after: Option<(i64, ClusterId)>,
+    size: u64,
+) -> Result<Page<Cluster, (i64, ClusterId)>, StoreError> {
+    use cluster::Column;
+    let mut all = Condition::all()
+        .add(Column::TenantId.eq(db.tenant()))
+        .add(match filter.state {
+            Some(state) => Column::State.eq(state),
+            None => Column::State.ne(ClusterState::Merged),
+        })
+        .add_option(filter.product.map(|id| Column::ProductId.eq(id)))
+        .add_option(filter.min_report_count.map(|count| Column::ReportCount.gte(count)))
+        .add_option(filter.report_count.map(|count| Column::ReportCount.eq(count)));
+    if let Some(defect) = filter.defect {
+        let linked = Query::select()
+            .column(cluster_defect::Column::ClusterId)
+            .from(cluster_defect::Entity)
+            .and_where(cluster_defect::Column::DefectId.eq(defect))
+            .to_owned();
+        all = all.add(Column::Id.in_subquery(linked));
+    }
+    let query = cluster::Entity::find();
+    let query = match order {
+        ClusterOrder::CreateTime(Direction::Ascending) => {
+            all = all.add_option(after.map(|(_, id)| Column::Id.gt(id)));
+            query.order_by_asc(Column::Id)
+        }
+        ClusterOrder::CreateTime(Direction::Descending) => {
+            all = all.add_option(after.map(|(_, id)| Column::Id.lt(id)));
+            query.order_by_desc(Column::Id)
+        }
+        ClusterOrder::Impact => {
+            all = all.add_option(after.map(|(count, id)| {
+                let smaller = Column::ReportCount.lt(count).or(Column::Id.lt(id));
+                Column::ReportCount.lte(count).and(smaller)
+            }));
+            query.order_by_desc(Column::ReportCount).order_by_desc(Column::Id)
+        }
+    };
+    let rows = query.filter(all).limit(size + 1).all(db.db()).await?;
+    let clusters = rows.into_iter().map(Cluster::from).collect();
+    Ok(Page::cut(clusters, size, |cluster: &Cluster| (cluster.report_count, cluster.id)))
+}
+
+/// Where these clusters' reports are now: each with the cluster at the end of its merges. Those that stand by
+/// themselves are their own.
+pub async fn roots(
+    db: &Reader<'_>,
+    ids: impl IntoIterator<Item = ClusterId>,
+) -> Result<HashMap<ClusterId, ClusterId>, StoreError> {
+    let mut roots: HashMap<ClusterId, ClusterId> = ids.into_iter().map(|id| (id, id)).collect();
+    let mut unfollowed: BTreeSet<ClusterId> = roots.values().copied().collect();
+    // One round for each merge of the longest chain; no cluster merges into one that was merged, so there is no circle.
+    while !unfollowed.is_empty() {
+        let ids: Vec<ClusterId> = unfollowed.iter().copied().collect();
+        let mut into: HashMap<ClusterId, ClusterId> = HashMap::new();
+        for chunk in chunks(ids) {
+            let rows: Vec<(ClusterId, ClusterId)> = cluster::Entity::find()
+                .select_only()
+                .columns([cluster::Column::Id, cluster::Column::MergedIntoClusterId])
+                .filter(cluster::Column::TenantId.eq(db.tenant()))
+                .filter(cluster::Column::Id.is_in(chunk))
+                .filter(cluster::Column::MergedIntoClusterId.is_not_null())
+                .into_tuple()
+                .all(db.db())
+                .await?;
+            into.extend(rows);
+        }
+        for root in roots.values_mut() {
+            if let Some(&next) = into.get(root) {
+                *root = next;
+            }
+        }
+        unfollowed = into.into_values().collect();
+    }
+    Ok(roots)
+}
+
+/// Stores what a person wrote about a cluster, and its new version.
+pub async fn update_texts(txn: &Txn, cluster: &Cluster) -> Result<(), StoreError> {
+    cluster::Entity::update_many()
+        .col_expr(cluster::Column::Title, Expr::value(cluster.title.clone()))
+        .col_expr(cluster::Column::Workaround, Expr::value(cluster.workaround.clone()))
+        .col_expr(cluster::Column::Guidance, Expr::value(cluster.guidance.clone()))
+        .col_expr(cluster::Column::Version, Expr::value(cluster.version))
+        .col_expr(cluster::Column::UpdateTime, Expr::value(cluster.update_time))
+        .filter(of_tenant(txn, [cluster.id]))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
+/// Says where a cluster's reports went, or that it stands by itself again.
+pub async fn set_merged_into(txn: &Txn, id: ClusterId, into: Option<ClusterId>) -> Result<(), StoreError> {
+    cluster::Entity::update_many()
+        .col_expr(cluster::Column::MergedIntoClusterId, Expr::value(into))
+        .filter(of_tenant(txn, [id]))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
+/// Stores derived states.
+pub async fn set_states(txn: &Txn, states: &[(ClusterId, ClusterState)]) -> Result<(), StoreError> {
+    let mut by_state: BTreeMap<ClusterState, Vec<ClusterId>> = BTreeMap::new();
+    for &(id, state) in states {
+        by_state.entry(state).or_default().push(id);
+    }
+    for (state, ids) in by_state {
+        for chunk in chunks(ids) {
+            cluster::Entity::update_many()
+                .col_expr(cluster::Column::State, Expr::value(state))
+                .col_expr(cluster::Column::UpdateTime, Expr::value(txn.now()))
+                .filter(of_tenant(txn, chunk))
+                .exec(txn.db())
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+fn of_tenant(txn: &Txn, ids: impl IntoIterator<Item = ClusterId>) -> Condition {
+    Condition::all()
+        .add(cluster::Column::TenantId.eq(txn.scope().tenant()))
+        .add(cluster::Column::Id.is_in(ids))
+}
+
+/// Adds new reports, and customers who had none there, to the counters. People's changes alone raise the version: an
+/// etag that went stale with every report could never be used on a busy cluster.
+pub async fn add_to_counters(txn: &Txn, added: &BTreeMap<ClusterId, (i64, i64)>) -> Result<(), StoreError> {
+    for chunk in chunks(added.iter().map(|(&id, &counts)| (id, counts))) {
+        let ids: Vec<ClusterId> = chunk.iter().map(|&(id, _)| id).collect();
+        let plus = |column: cluster::Column, count: fn(&(i64, i64)) -> i64| {
+            let mut by_id = sea_orm::sea_query::CaseStatement::new();
+            for (id, counts) in &chunk {
+                by_id = by_id.case(cluster::Column::Id.eq(*id), Expr::value(count(counts)));
+            }
+            Expr::col(column).add(Expr::expr(by_id.finally(Expr::value(0_i64))))
+        };
+        cluster::Entity::update_many()
+            .col_expr(cluster::Column::ReportCount, plus(cluster::Column::ReportCount, |counts| counts.0))
+            .col_expr(cluster::Column::ReporterCount, plus(cluster::Column::ReporterCount, |counts| counts.1))
+            .col_expr(cluster::Column::UpdateTime, Expr::value(txn.now()))
+            .filter(of_tenant(txn, ids))
+            .exec(txn.db())
+            .await?;
+    }
+    Ok(())
+}
+
+/// Counts reports and reporters afresh after a person's change, and raises the version (law 3).
+pub async fn recount(txn: &Txn, ids: &[ClusterId]) -> Result<(), StoreError> {
+    let count = |what: Expr| {
+        let members = Query::select()
+            .expr(what)
+            .from(membership::Entity)
+            .and_where(
+                Expr::col((membership::Entity, membership::Column::ClusterId))
+                    .equals((cluster::Entity, cluster::Column::Id)),
+            )
+            .to_owned();
+        Expr::SubQuery(None, Box::new(members.into()))
+    };
+    cluster::Entity::update_many()
+        .col_expr(cluster::Column::ReportCount, count(Expr::col(membership::Column::ReportId).count()))
+        .col_expr(cluster::Column::ReporterCount, count(Expr::col(membership::Column::CustomerId).count_distinct()))
+        .col_expr(cluster::Column::Version, Expr::col(cluster::Column::Version).add(1))
+        .col_expr(cluster::Column::UpdateTime, Expr::value(txn.now()))
+        .filter(of_tenant(txn, ids.iter().copied()))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
+/// The cluster was looked at as a whole.
+pub async fn swept(txn: &Txn, id: ClusterId) -> Result<(), StoreError> {
+    cluster::Entity::update_many()
+        .col_expr(cluster::Column::SweepTime, Expr::value(txn.now()))
+        .filter(of_tenant(txn, [id]))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
+/// Linked clusters of all tenants that nobody has looked at since, longest ago first.
+pub async fn stale_linked(
+    store: &Store,
+    before: Timestamp,
+    limit: u64,
+) -> Result<Vec<(TenantScope, ClusterId)>, StoreError> {
+    let linked = Query::select()
+        .column(cluster_defect::Column::ClusterId)
+        .from(cluster_defect::Entity)
+        .to_owned();
+    let rows: Vec<(TenantId, ClusterId)> = cluster::Entity::find()
+        .select_only()
+        .columns([cluster::Column::TenantId, cluster::Column::Id])
+        .filter(cluster::Column::SweepTime.lt(before))
+        .filter(cluster::Column::State.ne(ClusterState::Merged))
+        .filter(cluster::Column::Id.in_subquery(linked))
+        .order_by_asc(cluster::Column::SweepTime)
+        .limit(limit)
+        .into_tuple()
+        .all(&store.read)
+        .await?;
+    Ok(rows.into_iter().map(|(tenant, id)| (TenantScope::new(tenant), id)).collect())
+}
+
+// Links.
+
+/// The links of these clusters to defects, by cluster and defect.
+pub async fn links_of(db: &Reader<'_>, clusters: &[ClusterId]) -> Result<Vec<ClusterDefect>, StoreError> {
+    let mut links = Vec::new();
+    for chunk in chunks(clusters.iter().copied()) {
+        let rows = cluster_defect::Entity::find()
+            .filter(cluster_defect::Column::TenantId.eq(db.tenant()))
+            .filter(cluster_defect::Column::ClusterId.is_in(chunk))
+            .order_by_asc(cluster_defect::Column::ClusterId)
+            .order_by_asc(cluster_defect::Column::DefectId)
+            .all(db.db())
+            .await?;
+        links.extend(rows.into_iter().map(ClusterDefect::from));
+    }
+    Ok(links)
+}
+
+/// Stores links.
+pub async fn insert_links(txn: &Txn, links: Vec<ClusterDefect>) -> Result<(), StoreError> {
+    for chunk in chunks(links) {
+        let rows = chunk.into_iter().map(cluster_defect::ActiveModel::from);
+        cluster_defect::Entity::insert_many(rows).exec_without_returning(txn.db()).await?;
+    }
+    Ok(())
+}
+
+fn link(txn: &Txn, cluster: ClusterId) -> Condition {
+    Condition::all()
+        .add(cluster_defect::Column::TenantId.eq(txn.scope().tenant()))
+        .add(cluster_defect::Column::ClusterId.eq(cluster))
+}
+
+/// A person says what a merge brought along: the link stays when the merge is undone.
+pub async fn adopt_link(txn: &Txn, cluster: ClusterId, defect: DefectId) -> Result<(), StoreError> {
+    cluster_defect::Entity::update_many()
+        .col_expr(cluster_defect::Column::OperationId, Expr::value(None::<OperationId>))
+        .col_expr(cluster_defect::Column::Actor, Expr::value(txn.actor()))
+        .filter(link(txn, cluster).add(cluster_defect::Column::DefectId.eq(defect)))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
+/// Removes a link.
+pub async fn delete_link(txn: &Txn, cluster: ClusterId, defect: DefectId) -> Result<(), StoreError> {
+    cluster_defect::Entity::delete_many()
+        .filter(link(txn, cluster).add(cluster_defect::Column::DefectId.eq(defect)))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
+/// Removes the links that a merge brought along.
+pub async fn delete_links_of_operation(
+    txn: &Txn,
+    cluster: ClusterId,
+    operation: OperationId,
+) -> Result<(), StoreError> {
+    cluster_defect::Entity::delete_many()
+        .filter(link(txn, cluster).add(cluster_defect::Column::OperationId.eq(operation)))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
+// What states are derived from.
+
+/// Fixes of these defects in releases that are out: the defect, and the round the fix was recorded in.
+pub async fn released_fixes(db: &Reader<'_>, defects: &[DefectId]) -> Result<HashSet<(DefectId, i32)>, StoreError> {
+    let mut fixes = HashSet::new();
+    for chunk in chunks(defects.iter().copied()) {
+        let release_of_fix: RelationDef = release_fix::Entity::belongs_to(release::Entity)
+            .from(release_fix::Column::ReleaseId)
+            .to(release::Column::Id)
+            .into();
+        let rows: Vec<(DefectId, i32)> = release_fix::Entity::find()
+            .select_only()
+            .columns([release_fix::Column::DefectId, release_fix::Column::Round])
+            .join(JoinType::InnerJoin, release_of_fix)
+            .filter(release_fix::Column::TenantId.eq(db.tenant()))
+            .filter(release_fix::Column::DefectId.is_in(chunk))
+            .filter(release::Column::State.eq(ReleaseState::Released))
+            .into_tuple()
+            .all(db.db())
+            .await?;
+        fixes.extend(rows);
+    }
+    Ok(fixes)
+}
+
+/// Of each cluster with open loops, how many there are, and how many of these report a regression.
+pub async fn open_loops(
+    db: &Reader<'_>,
+    clusters: &[ClusterId],
+) -> Result<HashMap<ClusterId, (i64, i64)>, StoreError> {
+    let mut counts: HashMap<ClusterId, (i64, i64)> = HashMap::new();
+    for chunk in chunks(clusters.iter().copied()) {
+        let report_of_member: RelationDef = membership::Entity::belongs_to(report::Entity)
+            .from(membership::Column::ReportId)
+            .to(report::Column::Id)
+            .into();
+        let rows: Vec<(ClusterId, String, i64)> = membership::Entity::find()
+            .select_only()
+            .column(membership::Column::ClusterId)
+            .column(report::Column::LoopReason)
+            .column_as(report::Column::Id.count(), "report_count")
+            .join(JoinType::InnerJoin, report_of_member)
+            .filter(membership::Column::TenantId.eq(db.tenant()))
+            .filter(membership::Column::ClusterId.is_in(chunk))
+            .filter(report::Column::LoopState.eq(LoopState::Open))
+            .group_by(membership::Column::ClusterId)
+            .group_by(report::Column::LoopReason)
+            .into_tuple()
+            .all(db.db())
+            .await?;
+        for (cluster, reason, count) in rows {
+            let (open, regressions) = counts.entry(cluster).or_default();
+            *open += count;
+            if reason == Waiting::RegressionReported.reason() {
+                *regressions += count;
+            }
+        }
+    }
+    Ok(counts)
+}
+
+// Operations.
+
+/// Stores an operation.
+pub async fn insert_operation(txn: &Txn, operation: Operation) -> Result<(), StoreError> {
+    operation::Entity::insert(operation::ActiveModel::from(operation)).exec_without_returning(txn.db()).await?;
+    Ok(())
+}
+
+/// One operation.
+pub async fn find_operation(db: &Reader<'_>, id: OperationId) -> Result<Option<Operation>, StoreError> {
+    let row = operation::Entity::find_by_id(id)
+        .filter(operation::Column::TenantId.eq(db.tenant()))
+        .one(db.db())
+        .await?;
+    Ok(row.map(Operation::from))
+}
+
+/// The operation was taken back.
+pub async fn set_undone(txn: &Txn, id: OperationId) -> Result<(), StoreError> {
+    operation::Entity::update_many()
+        .col_expr(operation::Column::UndoTime, Expr::value(txn.now()))
+        .filter(operation::Column::Id.eq(id))
+        .filter(operation::Column::TenantId.eq(txn.scope().tenant()))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
+/// The merge that stands and took a cluster's reports away.
+pub async fn standing_merge_of(db: &Reader<'_>, from: ClusterId) -> Result<Option<Operation>, StoreError> {
+    let row = operation::Entity::find()
+        .filter(operation::Column::TenantId.eq(db.tenant()))
+        .filter(operation::Column::FromClusterId.eq(from))
+        .filter(operation::Column::Kind.eq(crate::domain::cluster::OperationKind::Merge))
+        .filter(operation::Column::UndoTime.is_null())
+        .order_by_desc(operation::Column::Id)
+        .one(db.db())
+        .await?;
+    Ok(row.map(Operation::from))
+}
+
+fn reports_of_operation(id: OperationId) -> SelectStatement {
+    Query::select()
+        .column(operation_member::Column::ReportId)
+        .from(operation_member::Entity)
+        .and_where(operation_member::Column::OperationId.eq(id))
+        .to_owned()
+}
+
+/// Moves the reports of an operation from its one cluster to the other, and keeps how each of them stood before.
+/// `None` moves all.
+pub async fn move_members(txn: &Txn, operation: &Operation, reports: Option<&[ReportId]>) -> Result<(), StoreError> {
+    let narrowings: Vec<Condition> = match reports {
+        None => vec![Condition::all()],
+        Some(reports) => chunks(reports.iter().copied())
+            .map(|chunk| Condition::all().add(membership::Column::ReportId.is_in(chunk)))
+            .collect(),
+    };
+    for narrowing in narrowings {
+        let before = Query::select()
+            .expr(Expr::value(operation.id))
+            .columns([
+                membership::Column::ReportId,
+                membership::Column::Score,
+                membership::Column::Origin,
+                membership::Column::Actor,
+                membership::Column::Reason,
+                membership::Column::OperationId,
+            ])
+            .from(membership::Entity)
+            .and_where(membership::Column::TenantId.eq(txn.scope().tenant()))
+            .and_where(membership::Column::ClusterId.eq(operation.from_cluster_id))
+            .cond_where(narrowing)
+            .to_owned();
+        let copy = Query::insert()
+            .into_table(operation_member::Entity)
+            .columns([
+                operation_member::Column::OperationId,
+                operation_member::Column::ReportId,
+                operation_member::Column::Score,
+                operation_member::Column::Origin,
+                operation_member::Column::Actor,
+                operation_member::Column::Reason,
+                operation_member::Column::PreviousOperationId,
+            ])
+            .select_from(before)
+            .expect("as many columns are selected as are inserted")
+            .to_owned();
+        txn.db().execute(&copy).await?;
+    }
+    membership::Entity::update_many()
+        .col_expr(membership::Column::ClusterId, Expr::value(operation.to_cluster_id))
+        .col_expr(membership::Column::Score, Expr::value(1.0))
+        .col_expr(membership::Column::Origin, Expr::value(Origin::Human))
+        .col_expr(membership::Column::Actor, Expr::value(operation.actor.clone()))
+        .col_expr(membership::Column::Reason, Expr::value(operation.reason.clone()))
+        .col_expr(membership::Column::OperationId, Expr::value(operation.id))
+        .col_expr(membership::Column::UpdateTime, Expr::value(txn.now()))
+        .filter(membership::Column::TenantId.eq(txn.scope().tenant()))
+        .filter(membership::Column::ReportId.in_subquery(reports_of_operation(operation.id)))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
+/// Puts the reports of an operation back where and as they were.
+pub async fn restore_members(txn: &Txn, operation: &Operation) -> Result<(), StoreError> {
+    let before = |column: operation_member::Column| {
+        let select = Query::select()
+            .column((operation_member::Entity, column))
+            .from(operation_member::Entity)
+            .and_where(operation_member::Column::OperationId.eq(operation.id))
+            .and_where(
+                Expr::col((operation_member::Entity, operation_member::Column::ReportId))
+                    .equals((membership::Entity, membership::Column::ReportId)),
+            )
+            .to_owned();
+        Expr::SubQuery(None, Box::new(select.into()))
+    };
+    membership::Entity::update_many()
+        .col_expr(membership::Column::ClusterId, Expr::value(operation.from_cluster_id))
+        .col_expr(membership::Column::Score, before(operation_member::Column::Score))
+        .col_expr(membership::Column::Origin, before(operation_member::Column::Origin))
+        .col_expr(membership::Column::Actor, before(operation_member::Column::Actor))
+        .col_expr(membership::Column::Reason, before(operation_member::Column::Reason))
+        .col_expr(membership::Column::OperationId, before(operation_member::Column::PreviousOperationId))
+        .col_expr(membership::Column::UpdateTime, Expr::value(txn.now()))
+        .filter(membership::Column::TenantId.eq(txn.scope().tenant()))
+        .filter(membership::Column::ReportId.in_subquery(reports_of_operation(operation.id)))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
+fn members_of_operation(db: &Reader<'_>, id: OperationId) -> sea_orm::Select<membership::Entity> {
+    let moved_member: RelationDef = membership::Entity::belongs_to(operation_member::Entity)
+        .from(membership::Column::ReportId)
+        .to(operation_member::Column::ReportId)
+        .into();
+    membership::Entity::find()
+        .join(JoinType::InnerJoin, moved_member)
+        .filter(membership::Column::TenantId.eq(db.tenant()))
+        .filter(operation_member::Column::OperationId.eq(id))
+}
+
+/// A report of this operation that is not where the operation put it, and the operation that moved it since.
+pub async fn moved_since(
+    db: &Reader<'_>,
+    id: OperationId,
+) -> Result<Option<(ReportId, Option<OperationId>)>, StoreError> {
+    let row = members_of_operation(db, id)
+        .filter(membership::Column::OperationId.ne(id).or(membership::Column::OperationId.is_null()))
+        .one(db.db())
+        .await?;
+    Ok(row.map(|row| (row.report_id, row.operation_id)))
+}
+
+/// The customers whose reports an operation moved, up to a limit.
+pub async fn customers_of_operation(
+    db: &Reader<'_>,
+    id: OperationId,
+    limit: u64,
+) -> Result<Vec<CustomerId>, StoreError> {
+    let query = members_of_operation(db, id).select_only().column(membership::Column::CustomerId).distinct();
+    Ok(query.limit(limit).into_tuple().all(db.db()).await?)
+}
+
+// Constraints.
+
+/// A page of the constraints that hold, by their ids.
+pub async fn constraints(
+    db: &Reader<'_>,
+    after: Option<ConstraintId>,
+    size: u64,
+) -> Result<Vec<Constraint>, StoreError> {
+    let rows = holding(db)
+        .filter(Condition::all().add_option(after.map(|id| constraint::Column::Id.gt(id))))
+        .order_by_asc(constraint::Column::Id)
+        .limit(size)
+        .all(db.db())
+        .await?;
+    Ok(rows.into_iter().map(Constraint::from).collect())
+}
+
+/// The constraints that hold for the reports that are in a cluster now.
+pub async fn constraints_of_members(db: &Reader<'_>, cluster: ClusterId) -> Result<Vec<Constraint>, StoreError> {
+    let place_of_report: RelationDef = constraint::Entity::belongs_to(membership::Entity)
+        .from(constraint::Column::ReportId)
+        .to(membership::Column::ReportId)
+        .into();
+    let rows = holding(db)
+        .join(JoinType::InnerJoin, place_of_report)
+        .filter(membership::Column::ClusterId.eq(cluster))
+        .all(db.db())
+        .await?;
+    Ok(rows.into_iter().map(Constraint::from).collect())
+}
+
+/// The constraints that hold for one report.
+pub async fn constraints_of_report(db: &Reader<'_>, report: ReportId) -> Result<Vec<Constraint>, StoreError> {
+    let rows = holding(db).filter(constraint::Column::ReportId.eq(report)).all(db.db()).await?;
+    Ok(rows.into_iter().map(Constraint::from).collect())
+}
+
+fn holding(db: &Reader<'_>) -> sea_orm::Select<constraint::Entity> {
+    constraint::Entity::find()
+        .filter(constraint::Column::TenantId.eq(db.tenant()))
+        .filter(constraint::Column::LiftedByOperationId.is_null())
+}
+
+/// Stores constraints.
+pub async fn insert_constraints(txn: &Txn, constraints: Vec<Constraint>) -> Result<(), StoreError> {
+    for chunk in chunks(constraints) {
+        let rows = chunk.into_iter().map(constraint::ActiveModel::from);
+        constraint::Entity::insert_many(rows).exec_without_returning(txn.db()).await?;
+    }
+    Ok(())
+}
+
+/// A later word sets constraints aside.
+pub async fn lift_constraints(txn: &Txn, ids: Vec<ConstraintId>, by: OperationId) -> Result<(), StoreError> {
+    for chunk in chunks(ids) {
+        constraint::Entity::update_many()
+            .col_expr(constraint::Column::LiftedByOperationId, Expr::value(by))
+            .filter(constraint::Column::TenantId.eq(txn.scope().tenant()))
+            .filter(constraint::Column::Id.is_in(chunk))
+            .exec(txn.db())
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes back what an operation said: its own constraints go, and those it set aside hold again.
+pub async fn take_back_constraints(txn: &Txn, operation: OperationId) -> Result<(), StoreError> {
+    let of_tenant = constraint::Column::TenantId.eq(txn.scope().tenant());
+    constraint::Entity::delete_many()
+        .filter(of_tenant.clone())
+        .filter(constraint::Column::OperationId.eq(operation))
+        .exec(txn.db())
+        .await?;
+    constraint::Entity::update_many()
+        .col_expr(constraint::Column::LiftedByOperationId, Expr::value(None::<OperationId>))
+        .filter(of_tenant)
+        .filter(constraint::Column::LiftedByOperationId.eq(operation))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
