@@ -74,12 +74,19 @@ impl App {
         let (region, ring) = (new.region.trim(), new.ring.trim());
         let before = store::release::find_deployment_at(&txn.read(), release_id, environment, region, ring).await?;
 
-        let stands = |before: &Deployment| before.state == DeploymentState::Active && before.percent == percent;
+        // An older release recorded again over a newer one is how many pipelines roll back.
+        let superseded = match &before {
+            Some(before) => store::release::is_superseded(&txn.read(), before).await?,
+            None => false,
+        };
+        let stands = |before: &Deployment| {
+            before.state == DeploymentState::Active && before.percent == percent && !superseded
+        };
         let replayed = before.as_ref().is_some_and(stands);
         let deployment = match before {
             Some(before) if stands(&before) => before,
             Some(before) => {
-                let after = moved(&txn, before, percent).await?;
+                let after = moved(&txn, before, percent, superseded).await?;
                 store::release::update_deployment(&txn, after.clone()).await?;
                 after
             }
@@ -164,11 +171,11 @@ fn check_can_be_deployed(release: &Release) -> Result<(), Error> {
     Err(Error::wrong_state(Resource::Release, release.id, problem))
 }
 
-/// A deployment that has reached another percentage. One that was taken back begins anew: it comes after whatever was
-/// deployed meanwhile.
-async fn moved(txn: &Txn, before: Deployment, percent: i32) -> Result<Deployment, Error> {
+/// A deployment that has reached another percentage. One that was taken back, or that another release has come after,
+/// begins anew: it comes after whatever was deployed meanwhile.
+async fn moved(txn: &Txn, before: Deployment, percent: i32, superseded: bool) -> Result<Deployment, Error> {
     let mut after = Deployment { percent, update_time: txn.now(), ..before };
-    if after.state == DeploymentState::RolledBack {
+    if superseded || after.state == DeploymentState::RolledBack {
         after.state = DeploymentState::Active;
         after.roll_back_reason = String::new();
         after.sequence = store::release::next_sequence(txn).await?;

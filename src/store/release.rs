@@ -8,7 +8,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, EntityTrait, QueryFilter
 use crate::domain::coverage::{InstallationFacts, ReleaseState};
 use crate::domain::customer::Installation;
 use crate::domain::id::{ClusterId, CustomerId, DefectId, DeploymentId, ProductId, ReleaseId};
-use crate::domain::release::{Deployment, Release, ReleaseFix};
+use crate::domain::release::{DeploymentState, Deployment, Release, ReleaseFix};
 use crate::domain::report::DEFAULT_ENVIRONMENT;
 
 use super::entity::release::{ActiveModel, Column, Entity};
@@ -253,6 +253,21 @@ pub async fn find_deployment_at(
     Ok(query.one(db.db()).await?.map(Deployment::from))
 }
 
+/// Whether another release of the product was deployed to exactly this place after this one, and still stands there.
+pub async fn is_superseded(db: &Reader<'_>, deployment: &Deployment) -> Result<bool, StoreError> {
+    let newer = deployment::Entity::find()
+        .filter(deployment::Column::TenantId.eq(db.tenant()))
+        .filter(deployment::Column::ProductId.eq(deployment.product_id))
+        .filter(deployment::Column::Environment.eq(deployment.environment.as_str()))
+        .filter(deployment::Column::Region.eq(deployment.region.as_str()))
+        .filter(deployment::Column::Ring.eq(deployment.ring.as_str()))
+        .filter(deployment::Column::State.eq(DeploymentState::Active))
+        .filter(deployment::Column::Sequence.gt(deployment.sequence))
+        .one(db.db())
+        .await?;
+    Ok(newer.is_some())
+}
+
 /// All deployments of these releases, those taken back included, as they were recorded.
 pub async fn deployments_of_releases(db: &Reader<'_>, releases: &[ReleaseId]) -> Result<Vec<Deployment>, StoreError> {
     let mut deployments = Vec::new();
@@ -365,4 +380,193 @@ pub async fn runs_of_customer(
     }
     runs.extend(said.into_iter().map(|((product, _, _), facts)| (product, facts)));
     Ok(Some(runs))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::Store;
+    use super::super::entity::cluster;
+    use super::*;
+    use crate::domain::cluster::{Cluster, ClusterDefect, ClusterState};
+    use crate::domain::customer::Customer;
+    use crate::domain::id::{InstallationId, ReportId, TenantId};
+    use crate::domain::release::Platforms;
+    use crate::domain::report::{Labels, LoopState, PlacementDecision, Report, Signals};
+    use crate::domain::time::Timestamp;
+
+    const NOW: Timestamp = Timestamp::from_micros(1);
+
+    async fn begin(folder: &tempfile::TempDir) -> (Store, Txn) {
+        let store = Store::open_sqlite(&folder.path().join("test.db")).await.expect("a database");
+        let scope = super::super::tenant::insert(&store, TenantId::new(), "Acme", NOW).await.expect("a tenant");
+        let txn = store.begin_system(scope, NOW).await.expect("a transaction");
+        (store, txn)
+    }
+
+    async fn insert_cluster(txn: &Txn, state: ClusterState, defect_id: DefectId) -> ClusterId {
+        let tenant_id = txn.scope().tenant();
+        let row = Cluster {
+            id: ClusterId::new(),
+            tenant_id,
+            title: String::new(),
+            state,
+            product_id: None,
+            workaround: String::new(),
+            guidance: String::new(),
+            report_count: 1,
+            reporter_count: 1,
+            merged_into_cluster_id: None,
+            sweep_time: NOW,
+            version: 1,
+            create_time: NOW,
+            update_time: NOW,
+        };
+        let link = ClusterDefect {
+            cluster_id: row.id,
+            defect_id,
+            tenant_id,
+            operation_id: None,
+            actor: "test".to_owned(),
+            create_time: NOW,
+        };
+        let id = row.id;
+        cluster::Entity::insert(cluster::ActiveModel::from(row))
+            .exec_without_returning(txn.db())
+            .await
+            .expect("stored");
+        cluster_defect::Entity::insert(cluster_defect::ActiveModel::from(link))
+            .exec_without_returning(txn.db())
+            .await
+            .expect("stored");
+        id
+    }
+
+    #[tokio::test]
+    async fn a_change_of_a_product_concerns_the_clusters_of_its_fixes_that_still_stand() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_store, txn) = begin(&folder).await;
+        let (product_id, defect_id, other) = (ProductId::new(), DefectId::new(), DefectId::new());
+        let release = Release {
+            id: ReleaseId::new(),
+            tenant_id: txn.scope().tenant(),
+            product_id,
+            version: "2.4.1".to_owned(),
+            line: None,
+            platforms: Platforms::default(),
+            state: ReleaseState::Released,
+            yank_reason: String::new(),
+            sequence: next_sequence(&txn).await.expect("a number"),
+            release_time: None,
+            yank_time: None,
+            row_version: 1,
+            create_time: NOW,
+            update_time: NOW,
+        };
+        let fix = ReleaseFix {
+            release_id: release.id,
+            defect_id,
+            tenant_id: txn.scope().tenant(),
+            round: 0,
+            create_time: NOW,
+        };
+        insert(&txn, release).await.expect("stored");
+        insert_fixes(&txn, vec![fix]).await.expect("stored");
+        let standing = insert_cluster(&txn, ClusterState::Linked, defect_id).await;
+        insert_cluster(&txn, ClusterState::Merged, defect_id).await;
+        let elsewhere = insert_cluster(&txn, ClusterState::Linked, other).await;
+
+        assert_eq!(clusters_fixed_in(&txn.read(), product_id).await.expect("clusters"), [standing]);
+        assert_eq!(clusters_fixed_in(&txn.read(), ProductId::new()).await.expect("clusters"), []);
+        let links = super::super::defect::clusters_of(&txn.read(), &[defect_id, other]).await.expect("links");
+        let linked: BTreeSet<_> = links.iter().map(|link| link.cluster_id).collect();
+        assert_eq!(linked, BTreeSet::from([standing, elsewhere]));
+        assert_eq!(next_sequence(&txn).await.expect("a number"), 2);
+    }
+
+    #[tokio::test]
+    async fn what_a_customer_runs_is_what_is_installed_or_else_what_the_newest_report_says() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_store, txn) = begin(&folder).await;
+        let tenant_id = txn.scope().tenant();
+        let (customer_id, installed, reported) = (CustomerId::new(), ProductId::new(), ProductId::new());
+        assert_eq!(runs_of_customer(&txn.read(), customer_id, &[installed]).await.expect("read"), None);
+        let row = Customer {
+            id: customer_id,
+            tenant_id,
+            external_id: None,
+            display_name: String::new(),
+            locale: String::new(),
+            time_zone: String::new(),
+            opted_out: false,
+            version: 1,
+            create_time: NOW,
+            update_time: NOW,
+        };
+        customer::Entity::insert(customer::ActiveModel::from(row))
+            .exec_without_returning(txn.db())
+            .await
+            .expect("stored");
+        let row = Installation {
+            id: InstallationId::new(),
+            tenant_id,
+            customer_id,
+            product_id: installed,
+            version: Some("2.4.0".to_owned()),
+            platform: String::new(),
+            environment: DEFAULT_ENVIRONMENT.to_owned(),
+            region: None,
+            ring: None,
+            create_time: NOW,
+            last_seen_time: NOW,
+        };
+        installation::Entity::insert(installation::ActiveModel::from(row))
+            .exec_without_returning(txn.db())
+            .await
+            .expect("stored");
+        for (number, (product, version)) in
+            [(Some(installed), "9.9.9"), (Some(reported), "1.0.0"), (Some(reported), "1.1.0"), (None, "7.7.7")]
+                .into_iter()
+                .enumerate()
+        {
+            let row = Report {
+                id: ReportId::new(),
+                tenant_id,
+                source: "desk".to_owned(),
+                external_id: number.to_string(),
+                customer_id,
+                product_id: product,
+                title: String::new(),
+                body: String::new(),
+                version: Some(version.to_owned()),
+                platform: None,
+                environment: None,
+                region: None,
+                ring: None,
+                fingerprint: None,
+                labels: Labels::default(),
+                occurred_time: None,
+                create_time: NOW,
+                decision: PlacementDecision::New,
+                decision_score: 0.0,
+                decision_cluster_id: ClusterId::new(),
+                suggested_cluster_id: None,
+                signals: Signals::default(),
+                loop_state: LoopState::Open,
+                loop_reason: String::new(),
+            };
+            report::Entity::insert(report::ActiveModel::from(row))
+                .exec_without_returning(txn.db())
+                .await
+                .expect("stored");
+        }
+        let runs = async |products: &[ProductId]| {
+            let runs = runs_of_customer(&txn.read(), customer_id, products).await.expect("read").expect("known");
+            runs.into_iter().map(|(_, facts)| facts.version.unwrap_or_default()).collect::<Vec<_>>()
+        };
+        assert_eq!(runs(&[installed, reported]).await, ["2.4.0", "1.1.0"]);
+        assert_eq!(runs(&[reported]).await, ["7.7.7"], "it can only mean this product");
+        assert_eq!(runs(&[]).await, Vec::<String>::new());
+    }
 }
