@@ -1,8 +1,10 @@
 //! wip
-pub mod domain;
-pub mod config;
-pub mod store;
 pub mod app;
+pub mod channel;
 pub mod clock;
-pub mod telemetry;
+pub mod config;
+pub mod domain;
 pub mod grpc;
+pub mod matching;
+pub mod store;
+pub mod telemetry;

@@ -1,7 +1,10 @@
-//! Tenants, keys, products and policies.
+//! Tenants and keys here; products and policies in files of their own.
 //!
 //! A key's text and a webhook's secret are shown once, by the call that made them: neither is stored, so a replay answers
 //! without it.
+
+mod policy;
+mod product;
 
 use std::time::Duration;
 
@@ -13,18 +16,18 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::domain::event::{EventKind, NewEvent, SYSTEM};
-use crate::domain::id::{ApiKeyId, ProductId, TenantId};
-use crate::domain::policy::{MultiDefect, Policy, QuietHours};
-use crate::domain::product::{Lines, Product};
+use crate::domain::id::{ApiKeyId, TenantId};
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::time::Timestamp;
-use crate::domain::version::VersionScheme;
 use crate::domain::violation::Violations;
 use crate::store::dirty::{self, Subject};
 use crate::store::tenant::{self, ApiKey, Tenant, WebhookSecrets};
 use crate::store::{Page, TenantScope, Txn};
 
 use super::{App, Call, Error, Once, Resource, auth, remembered};
+
+pub use policy::{PolicyChange, PolicyValues, VersionedPolicy};
+pub use product::{NewProduct, UpsertedProduct};
 
 /// A key that was just made, or a replay of that.
 #[derive(Debug, Clone)]
@@ -64,70 +67,6 @@ pub struct NewApiKey {
     pub expire_time: Option<Timestamp>,
 }
 
-/// A product to make or to change.
-#[derive(Debug, Clone, Serialize)]
-pub struct NewProduct {
-    /// The tenant's own key for it.
-    pub key: String,
-    /// Its name; empty takes the key, or leaves what there is.
-    pub display_name: String,
-    /// How its versions compare; `None`: SEMVER, or what it was.
-    pub version_scheme: Option<VersionScheme>,
-    /// Lines to add.
-    pub lines: Vec<String>,
-}
-
-/// A product that was made or changed.
-#[derive(Debug, Clone)]
-pub struct UpsertedProduct {
-    /// The product.
-    pub product: Product,
-    /// It is new.
-    pub created: bool,
-}
-
-/// New values of a policy. Which of them count is said beside.
-#[derive(Debug, Clone, Serialize)]
-pub struct PolicyValues {
-    /// Say ACKNOWLEDGED when a defect is linked.
-    pub acknowledge: bool,
-    /// When a cluster has several defects.
-    pub multi_defect: MultiDefect,
-    /// Announcements to more recipients wait for a person; `None`: none does.
-    pub approval_threshold: Option<u64>,
-    /// How long a fix must have stood, in seconds.
-    #[serde(rename = "settle_delay")]
-    pub settle_delay_seconds: u64,
-    /// Tell customers whose version is unknown in conditional words.
-    pub tell_unknown_conditionally: bool,
-    /// Minutes after local midnight.
-    pub quiet_start_minute: Option<u16>,
-    /// Minutes after local midnight.
-    pub quiet_end_minute: Option<u16>,
-    /// Time zone of customers who have none; empty takes UTC.
-    pub time_zone: String,
-    /// The version that was read; empty: whatever it is.
-    pub etag: String,
-}
-
-/// A change of the policy.
-#[derive(Debug, Clone, Serialize)]
-pub struct PolicyChange {
-    /// The new values.
-    pub policy: PolicyValues,
-    /// Which of them count.
-    pub update_mask: Vec<String>,
-}
-
-/// A policy and its version.
-#[derive(Debug, Clone)]
-pub struct VersionedPolicy {
-    /// The policy.
-    pub policy: Policy,
-    /// Rises with every change.
-    pub version: i64,
-}
-
 /// A webhook secret that was just made, or a replay of that.
 #[derive(Debug, Clone)]
 pub struct RotatedSecret {
@@ -143,7 +82,6 @@ const DEFAULT_TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(0x0000_0000
 /// How long the secret before still signs: a day for receivers to take over the new one.
 const SECRET_OVERLAP: Duration = Duration::from_secs(24 * 3600);
 const SECRET_BYTES: usize = 32;
-const MAX_LINES: usize = 64;
 
 impl NewApiKey {
     fn scopes(&self, violations: &mut Violations) -> Scopes {
@@ -157,76 +95,12 @@ impl NewApiKey {
                 Ok(scope) => scopes.push(scope),
                 Err(_) => {
                     let known: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
-                    violations.add(format!("scopes[{index}]"), format!("is not a scope; use one of {}", known.join(", ")));
+                    violations
+                        .add(format!("scopes[{index}]"), format!("is not a scope; use one of {}", known.join(", ")));
                 }
             }
         }
         Scopes(scopes)
-    }
-}
-
-impl NewProduct {
-    fn check(&self, violations: &mut Violations) {
-        violations.required_text("key", &self.key, 128);
-        if self.key.parse::<ProductId>().is_ok() {
-            violations.add("key", "looks like an id of this server; choose a key of your own");
-        }
-        violations.text("display_name", &self.display_name, 256);
-        if self.lines.len() > MAX_LINES {
-            violations.add("lines", format!("has {} lines; send at most {MAX_LINES}", self.lines.len()));
-        }
-        for (index, line) in self.lines.iter().enumerate() {
-            violations.required_text(&format!("lines[{index}]"), line, 64);
-        }
-    }
-}
-
-impl PolicyChange {
-    /// The policy with the values that count, and the names of the fields that become different.
-    fn apply(&self, before: &Policy, violations: &mut Violations) -> (Policy, Vec<&'static str>) {
-        let (values, mut after) = (&self.policy, before.clone());
-        let quiet = before.quiet_hours;
-        let (mut quiet_start, mut quiet_end) = (quiet.map(|quiet| quiet.start_minute), quiet.map(|quiet| quiet.end_minute));
-        if self.update_mask.is_empty() {
-            violations.add("update_mask", "is required; name the fields of the policy to change");
-        }
-        for path in &self.update_mask {
-            match path.as_str() {
-                "acknowledge" => after.acknowledge = values.acknowledge,
-                "multi_defect" => after.multi_defect = values.multi_defect,
-                "approval_threshold" => after.approval_threshold = values.approval_threshold,
-                "settle_delay" => after.settle_delay_seconds = values.settle_delay_seconds,
-                "tell_unknown_conditionally" => after.tell_unknown_conditionally = values.tell_unknown_conditionally,
-                "quiet_start_minute" => quiet_start = values.quiet_start_minute,
-                "quiet_end_minute" => quiet_end = values.quiet_end_minute,
-                "time_zone" if values.time_zone.is_empty() => after.time_zone = Policy::default().time_zone,
-                "time_zone" => after.time_zone.clone_from(&values.time_zone),
-                unknown => violations.add(
-                    "update_mask",
-                    format!(
-                        "has the path {unknown:?}; use acknowledge, multi_defect, approval_threshold, settle_delay, \
-                         tell_unknown_conditionally, quiet_start_minute, quiet_end_minute, time_zone"
-                    ),
-                ),
-            }
-        }
-        match (quiet_start, quiet_end) {
-            (Some(start_minute), Some(end_minute)) => after.quiet_hours = Some(QuietHours { start_minute, end_minute }),
-            (None, None) => after.quiet_hours = None,
-            (None, Some(_)) => violations.add("policy.quiet_start_minute", "is required with quiet_end_minute; set both or neither"),
-            (Some(_), None) => violations.add("policy.quiet_end_minute", "is required with quiet_start_minute; set both or neither"),
-        }
-        after.check(violations);
-        let fields = [
-            ("acknowledge", after.acknowledge != before.acknowledge),
-            ("multi_defect", after.multi_defect != before.multi_defect),
-            ("approval_threshold", after.approval_threshold != before.approval_threshold),
-            ("settle_delay", after.settle_delay_seconds != before.settle_delay_seconds),
-            ("tell_unknown_conditionally", after.tell_unknown_conditionally != before.tell_unknown_conditionally),
-            ("quiet_hours", after.quiet_hours != before.quiet_hours),
-            ("time_zone", after.time_zone != before.time_zone),
-        ];
-        (after, fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect())
     }
 }
 
@@ -258,14 +132,6 @@ async fn mark_linked_clusters(txn: &Txn) -> Result<(), Error> {
     Ok(())
 }
 
-async fn find_product(db: &crate::store::Reader<'_>, key_or_id: &str) -> Result<Product, Error> {
-    let found = match key_or_id.parse::<ProductId>() {
-        Ok(id) => tenant::products(db, [id]).await?.pop(),
-        Err(_) => tenant::find_product_by_key(db, key_or_id).await?,
-    };
-    found.ok_or_else(|| Error::not_found(Resource::Product, key_or_id))
-}
-
 impl App {
     /// Creates a tenant with a first key of scope `admin`.
     ///
@@ -291,8 +157,7 @@ impl App {
         };
         txn.commit().await?; // Ended in either case: the next one needs the writer.
         let scope = tenant::insert(&self.store, id, display_name, call.now).await?;
-        let (tenant, fresh, first) =
-            self.first_key(scope, &call.actor(), call.now, "first key", Scope::Admin).await?;
+        let (tenant, fresh, first) = self.first_key(scope, &call.actor(), call.now, "first key", Scope::Admin).await?;
         let first_key = CreatedKey { key: first, secret: fresh.clone().unwrap_or_default() };
         Ok(Once { result: CreatedTenant { tenant, first_key }, replayed: fresh.is_none() })
     }
@@ -407,82 +272,6 @@ impl App {
         Ok(Once { result: key, replayed: false })
     }
 
-    /// Creates a product, or changes its name and adds lines to it.
-    pub async fn upsert_product(&self, call: &Call, input: NewProduct) -> Result<Once<UpsertedProduct>, Error> {
-        const METHOD: &str = "UpsertProduct";
-        let mut violations = Violations::new();
-        input.check(&mut violations);
-        violations.into_result()?;
-
-        let mut txn = self.begin(call).await?;
-        if let Some(earlier) = self.earlier(&txn, call, METHOD, &input).await? {
-            let product = find_product(&txn.read(), &input.key).await?;
-            let result = UpsertedProduct { product, created: remembered(&earlier, "created")? };
-            return Ok(Once { result, replayed: true });
-        }
-        let before = tenant::find_product_by_key(&txn.read(), &input.key).await?;
-        let created = before.is_none();
-        let product = match before {
-            Some(before) => change_product(&mut txn, before, &input).await?,
-            None => create_product(&mut txn, &input).await?,
-        };
-        let result = json!({ "product_id": product.id, "created": created });
-        self.remember(&txn, call, METHOD, &input, result).await?;
-        txn.commit().await?;
-        self.wake.committed();
-        Ok(Once { result: UpsertedProduct { product, created }, replayed: false })
-    }
-
-    /// One product, by the tenant's own key or by id.
-    pub async fn get_product(&self, call: &Call, key_or_id: &str) -> Result<Product, Error> {
-        find_product(&self.read(call), key_or_id).await
-    }
-
-    /// A page of the tenant's products, newest first.
-    pub async fn list_products(
-        &self,
-        call: &Call,
-        after: Option<ProductId>,
-        size: u64,
-    ) -> Result<Page<Product, ProductId>, Error> {
-        Ok(tenant::list_products(&self.read(call), after, size).await?)
-    }
-
-    /// What the tenant lets be said, and how.
-    pub async fn get_policy(&self, call: &Call) -> Result<VersionedPolicy, Error> {
-        let (policy, version) = tenant::policy(&self.read(call)).await?;
-        Ok(VersionedPolicy { policy, version })
-    }
-
-    /// Changes what the tenant lets be said. Everything it can concern is looked at again.
-    pub async fn update_policy(&self, call: &Call, input: PolicyChange) -> Result<Once<VersionedPolicy>, Error> {
-        const METHOD: &str = "UpdatePolicy";
-        let mut txn = self.begin(call).await?;
-        let earlier = self.earlier(&txn, call, METHOD, &input).await?;
-        let (before, version) = tenant::policy(&txn.read()).await?;
-        if earlier.is_some() {
-            return Ok(Once { result: VersionedPolicy { policy: before, version }, replayed: true });
-        }
-        let mut violations = Violations::new();
-        let (policy, fields) = input.apply(&before, &mut violations);
-        violations.into_result()?;
-        let tenant = txn.scope().tenant();
-        if !input.policy.etag.is_empty() && input.policy.etag != version.to_string() {
-            return Err(Error::StaleEtag { resource: Resource::Policy, id: tenant.to_string() });
-        }
-        let mut result = VersionedPolicy { policy, version };
-        if !fields.is_empty() {
-            tenant::update_policy(&txn, &result.policy).await?;
-            result.version += 1;
-            txn.record(NewEvent::new(EventKind::PolicyUpdated, tenant).data(json!({ "fields": fields })));
-            mark_linked_clusters(&txn).await?;
-        }
-        self.remember(&txn, call, METHOD, &input, json!({ "version": result.version })).await?;
-        txn.commit().await?;
-        self.wake.committed();
-        Ok(Once { result, replayed: false })
-    }
-
     /// Makes a new secret that signs the tenant's webhooks. The one before signs beside it for a day; one that is older
     /// still stops at once.
     pub async fn rotate_webhook_secret(&self, call: &Call) -> Result<Once<RotatedSecret>, Error> {
@@ -509,113 +298,9 @@ impl App {
     }
 }
 
-async fn create_product(txn: &mut Txn, input: &NewProduct) -> Result<Product, Error> {
-    let mut lines = Lines::default();
-    add_lines(&mut lines, &input.lines);
-    let display_name = if input.display_name.is_empty() { &input.key } else { &input.display_name };
-    let product = Product {
-        id: ProductId::new(),
-        tenant_id: txn.scope().tenant(),
-        key: input.key.clone(),
-        display_name: display_name.clone(),
-        version_scheme: input.version_scheme.unwrap_or(VersionScheme::Semver),
-        lines,
-        version: 1,
-        create_time: txn.now(),
-    };
-    tenant::insert_product(txn, product.clone()).await?;
-    let data = json!({ "key": product.key, "version_scheme": product.version_scheme, "lines": product.lines });
-    txn.record(NewEvent::new(EventKind::ProductCreated, product.id).data(data));
-    Ok(product)
-}
-
-async fn change_product(txn: &mut Txn, before: Product, input: &NewProduct) -> Result<Product, Error> {
-    if input.version_scheme.is_some_and(|scheme| scheme != before.version_scheme) {
-        // Every verdict that was ever given about this product rests on it.
-        let scheme = before.version_scheme.as_str();
-        return Err(Error::invalid("version_scheme", format!("is {scheme} and cannot change; leave it out")));
-    }
-    let mut product = before.clone();
-    if !input.display_name.is_empty() {
-        product.display_name.clone_from(&input.display_name);
-    }
-    add_lines(&mut product.lines, &input.lines);
-    if product == before {
-        return Ok(before);
-    }
-    product.version += 1;
-    tenant::update_product(txn, product.clone()).await?;
-    let data = json!({ "key": product.key, "lines": product.lines });
-    txn.record(NewEvent::new(EventKind::ProductUpdated, product.id).data(data));
-    if product.lines != before.lines {
-        mark_linked_clusters(txn).await?; // A new line can change which fixes reach whom.
-    }
-    Ok(product)
-}
-
-fn add_lines(lines: &mut Lines, more: &[String]) {
-    for line in more {
-        if !lines.0.contains(line) {
-            lines.0.push(line.clone());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn change(update_mask: &[&str], edit: impl FnOnce(&mut PolicyValues)) -> PolicyChange {
-        let mut policy = PolicyValues {
-            acknowledge: false,
-            multi_defect: MultiDefect::All,
-            approval_threshold: None,
-            settle_delay_seconds: 0,
-            tell_unknown_conditionally: false,
-            quiet_start_minute: None,
-            quiet_end_minute: None,
-            time_zone: String::new(),
-            etag: String::new(),
-        };
-        edit(&mut policy);
-        PolicyChange { policy, update_mask: update_mask.iter().map(|&path| path.to_owned()).collect() }
-    }
-
-    fn wrong(change: &PolicyChange, before: &Policy) -> Vec<String> {
-        let mut violations = Violations::new();
-        change.apply(before, &mut violations);
-        violations.iter().map(|violation| violation.field.clone()).collect()
-    }
-
-    #[test]
-    fn only_what_the_mask_names_is_changed() {
-        let before = Policy { acknowledge: true, approval_threshold: Some(5), ..Policy::default() };
-        let change = change(&["approval_threshold", "settle_delay"], |policy| policy.settle_delay_seconds = 60);
-        let mut violations = Violations::new();
-        let (after, fields) = change.apply(&before, &mut violations);
-        assert!(violations.is_empty());
-        assert_eq!(after, Policy { approval_threshold: None, settle_delay_seconds: 60, ..before });
-        assert_eq!(fields, ["approval_threshold", "settle_delay"]);
-    }
-
-    #[test]
-    fn an_empty_or_unknown_mask_is_refused() {
-        let before = Policy::default();
-        assert_eq!(wrong(&change(&[], |_| {}), &before), ["update_mask"]);
-        assert_eq!(wrong(&change(&["acknowledge", "etag", "policy.acknowledge"], |_| {}), &before).len(), 2);
-    }
-
-    #[test]
-    fn quiet_hours_have_both_ends_or_none() {
-        let quiet = Policy { quiet_hours: Some(QuietHours { start_minute: 60, end_minute: 120 }), ..Policy::default() };
-        let one = change(&["quiet_start_minute"], |policy| policy.quiet_start_minute = Some(30));
-        assert_eq!(wrong(&one, &Policy::default()), ["policy.quiet_end_minute"]);
-        assert!(wrong(&one, &quiet).is_empty(), "the other end is there already");
-        let none = change(&["quiet_start_minute"], |_| {});
-        assert_eq!(wrong(&none, &quiet), ["policy.quiet_start_minute"]);
-        let zone = change(&["time_zone"], |policy| policy.time_zone = "Mars/Olympus".to_owned());
-        assert_eq!(wrong(&zone, &quiet), ["policy.time_zone"]);
-    }
 
     #[test]
     fn a_key_names_known_scopes() {

@@ -132,11 +132,7 @@ fn mask(channel: ChannelKind, address: &str) -> String {
 
 impl From<&ContactPoint> for Subscription {
     fn from(contact: &ContactPoint) -> Self {
-        Self {
-            channel: contact.channel,
-            masked_address: mask(contact.channel, &contact.address),
-            state: contact.state,
-        }
+        Self { channel: contact.channel, masked_address: mask(contact.channel, &contact.address), state: contact.state }
     }
 }
 
@@ -249,11 +245,7 @@ impl App {
     }
 
     /// Records what a customer runs now. A heartbeat that says nothing new only moves the time it was last seen.
-    pub async fn record_installation(
-        &self,
-        call: &Call,
-        input: NewInstallation,
-    ) -> Result<Once<Installation>, Error> {
+    pub async fn record_installation(&self, call: &Call, input: NewInstallation) -> Result<Once<Installation>, Error> {
         const METHOD: &str = "RecordInstallation";
         let mut violations = Violations::new();
         input.check(&mut violations);

@@ -15,6 +15,7 @@ use serde_json::json;
 use tracing::{info, warn};
 use url::Url;
 
+use crate::channel::egress::EgressPolicy;
 use crate::channel::template::{self, Rendered};
 use crate::channel::{self, Channels, Message};
 use crate::domain::announcement::{Announcement, AnnouncementState, Stage};
@@ -56,6 +57,8 @@ pub struct DeliverySettings {
 pub struct Deliverer {
     /// The channels that are configured.
     pub channels: Channels,
+    /// Where webhooks may go.
+    pub egress: EgressPolicy,
     /// How sending is done.
     pub settings: DeliverySettings,
 }
@@ -69,6 +72,11 @@ fn channel_name(kind: ChannelKind) -> &'static str {
 }
 
 impl Deliverer {
+    /// Where webhooks may go: what intake refuses, sending refuses too.
+    pub(crate) fn egress(&self) -> &EgressPolicy {
+        &self.egress
+    }
+
     /// The channels that can be used. The stream always can: it is for help desks to come and fetch.
     pub fn enabled(&self) -> Vec<ChannelKind> {
         ChannelKind::ALL

@@ -12,8 +12,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::violation::Violations;
 use crate::store::{self, Reader, Txn};
 
-use super::release::{mark_product_dirty, remembered};
-use super::{App, Call, Error, Once, Resource};
+use super::release::mark_product_dirty;
+use super::{App, Call, Error, Once, Resource, remembered};
 
 /// A step of a deployment as a pipeline states it.
 #[derive(Debug, Clone, Serialize)]

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -16,10 +17,23 @@ use crate::domain::time::Timestamp;
 use crate::store::request::{self, Fingerprint};
 use crate::store::{Reader, Store, TenantScope, Txn};
 
+pub mod admin;
+pub mod announcement;
 pub mod auth;
+pub(crate) mod cluster { pub(crate) async fn refresh_states(_: &mut crate::store::Txn, _: &[crate::domain::id::ClusterId]) -> Result<(), super::Error> { Ok(()) } }
+pub mod coverage;
+pub mod customer;
+pub mod defect;
+pub mod delivery;
+pub mod deployment;
 pub mod error;
+pub mod event;
+mod letter;
 pub mod product;
+pub mod reconcile;
+pub mod release;
 pub mod wake;
+mod world;
 
 pub use error::{Error, Resource};
 
@@ -59,6 +73,20 @@ pub struct Once<T> {
     pub replayed: bool,
 }
 
+/// What a pass of background work found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// There was work; there may be more.
+    More,
+    /// Nothing to do.
+    Idle,
+}
+
+/// A value out of what was remembered of an earlier answer.
+pub(crate) fn remembered<T: DeserializeOwned>(earlier: &Value, field: &str) -> Result<T, Error> {
+    serde_json::from_value(earlier[field].clone()).map_err(|error| Error::Internal(Box::new(error)))
+}
+
 /// The service.
 pub struct App {
     /// What is remembered.
@@ -67,16 +95,19 @@ pub struct App {
     pub clock: Clock,
     /// Hints that there is work.
     pub wake: wake::Wake,
+    /// What the ways out can do.
+    pub delivery: delivery::Deliverer,
     auth: auth::KeyCache,
 }
 
 impl App {
     /// Puts the service together.
-    pub fn new(store: Store, clock: Clock) -> Arc<Self> {
+    pub fn new(store: Store, clock: Clock, deliverer: delivery::Deliverer) -> Arc<Self> {
         Arc::new(Self {
             store,
             clock,
             wake: wake::Wake::new(),
+            delivery: deliverer,
             auth: auth::KeyCache::new(),
         })
     }

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::domain::coverage::{DeploymentFacts, ProductFacts, ReleaseFacts, ReleaseState};
@@ -20,7 +19,7 @@ use crate::store::dirty::{self, Subject};
 use crate::store::release::ReleaseFilter;
 use crate::store::{self, Direction, Page, Reader, Txn};
 
-use super::{App, Call, Error, Resource, defect, product};
+use super::{App, Call, Error, Resource, defect, product, remembered};
 
 /// A release with what is told about it.
 #[derive(Debug, Clone)]
@@ -331,11 +330,6 @@ pub(super) async fn mark_product_dirty(txn: &Txn, product: ProductId) -> Result<
     let clusters = store::release::clusters_fixed_in(&txn.read(), product).await?;
     dirty::mark(txn, clusters.into_iter().map(Subject::Cluster), txn.now()).await?;
     Ok(())
-}
-
-/// A value out of what was remembered of an earlier answer.
-pub(super) fn remembered<T: DeserializeOwned>(earlier: &Value, field: &str) -> Result<T, Error> {
-    serde_json::from_value(earlier[field].clone()).map_err(|error| Error::Internal(Box::new(error)))
 }
 
 async fn get(db: &Reader<'_>, id: ReleaseId) -> Result<ReleaseView, Error> {

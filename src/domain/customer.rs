@@ -6,7 +6,7 @@ use super::coverage::InstallationFacts;
 use super::id::{ContactPointId, CustomerId, InstallationId, ProductId, TenantId};
 use super::text_enum;
 use super::time::Timestamp;
-use super::violation::Violations;
+use super::violation::{Violations, field_path};
 
 text_enum! {
     /// A way to reach people.
@@ -112,6 +112,20 @@ pub struct Installation {
 }
 
 impl Installation {
+    /// Takes over what a later word about the same installation says; what it leaves out stays.
+    pub fn hear(&mut self, later: &Self) {
+        for (known, given) in [
+            (&mut self.version, &later.version),
+            (&mut self.region, &later.region),
+            (&mut self.ring, &later.ring),
+        ] {
+            if given.is_some() {
+                known.clone_from(given);
+            }
+        }
+        self.last_seen_time = later.last_seen_time;
+    }
+
     /// What coverage needs to know of it.
     pub fn facts(&self) -> InstallationFacts {
         InstallationFacts {
@@ -146,13 +160,13 @@ const MAX_CONTACT_POINTS: usize = 16;
 
 /// Checks what is said about a person.
 pub fn check_person(path: &str, display_name: &str, locale: &str, time_zone: &str, violations: &mut Violations) {
-    violations.text(&format!("{path}.display_name"), display_name, 256);
+    violations.text(&field_path(path, "display_name"), display_name, 256);
     let tag = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if locale.len() > 35 || !locale.chars().all(tag) {
-        violations.add(format!("{path}.locale"), "is not a BCP 47 language tag; send one like en-GB, or none");
+        violations.add(field_path(path, "locale"), "is not a BCP 47 language tag; send one like en-GB, or none");
     }
     if !time_zone.is_empty() && time_zone.parse::<chrono_tz::Tz>().is_err() {
-        violations.add(format!("{path}.time_zone"), "is not an IANA time zone; send one like Europe/Berlin, or none");
+        violations.add(field_path(path, "time_zone"), "is not an IANA time zone; send one like Europe/Berlin, or none");
     }
 }
 
@@ -161,12 +175,12 @@ pub fn check_contact_points(path: &str, contact_points: &[ContactAddress], viola
     if contact_points.len() > MAX_CONTACT_POINTS {
         let count = contact_points.len();
         violations.add(
-            format!("{path}.contact_points"),
+            field_path(path, "contact_points"),
             format!("has {count} contact points; send at most {MAX_CONTACT_POINTS}"),
         );
     }
     for (index, contact) in contact_points.iter().enumerate() {
-        let field = format!("{path}.contact_points[{index}]");
+        let field = field_path(path, &format!("contact_points[{index}]"));
         let Some(channel) = contact.channel else {
             violations.add(format!("{field}.channel"), "is required; set EMAIL, WEBHOOK or STREAM");
             continue;

@@ -70,6 +70,11 @@ impl Violations {
     }
 }
 
+/// The path of a field of the message at `path`; that of the request itself is empty.
+pub fn field_path(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}
+
 impl From<Violation> for Violations {
     fn from(violation: Violation) -> Self {
         Self(vec![violation])

@@ -56,10 +56,7 @@ fn encode_event(event: Event) -> proto::Event {
 }
 
 fn event_message(scope: TenantScope, event: Event) -> proto::WatchResponse {
-    proto::WatchResponse {
-        resume_token: encode_token(scope, event.sequence),
-        event: Some(encode_event(event)),
-    }
+    proto::WatchResponse { resume_token: encode_token(scope, event.sequence), event: Some(encode_event(event)) }
 }
 
 fn heartbeat(feed: &EventFeed) -> proto::WatchResponse {
@@ -95,9 +92,8 @@ impl EventService for Api {
         let feed = self.app.watch(&call, &start, self.shutdown.clone()).await?;
         // Who begins with the next event has no token yet, and would lose its place if it were cut off before one.
         let first = (start == Start::Next).then(|| Ok(heartbeat(&feed)));
-        let messages = stream::try_unfold(feed, next)
-            .map_ok(|messages| stream::iter(messages.into_iter().map(Ok)))
-            .try_flatten();
+        let messages =
+            stream::try_unfold(feed, next).map_ok(|messages| stream::iter(messages.into_iter().map(Ok))).try_flatten();
         Ok(Response::new(stream::iter(first).chain(messages).boxed()))
     }
 }

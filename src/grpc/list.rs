@@ -108,6 +108,19 @@ pub(crate) fn any_id<T: std::str::FromStr<Err = crate::domain::id::ParseIdError>
     text.parse().map_err(|error: crate::domain::id::ParseIdError| format!("an id of the form {}_…", error.prefix))
 }
 
+/// For [`equal`]: one of an enum's texts.
+pub(crate) fn any_of<T>(all: &'static [T]) -> impl FnOnce(&str) -> Result<T, String>
+where
+    T: std::fmt::Display + std::str::FromStr,
+{
+    move |text| {
+        text.parse().map_err(|_| {
+            let texts: Vec<String> = all.iter().map(T::to_string).collect();
+            format!("one of {}", texts.join(", "))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

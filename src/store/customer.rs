@@ -200,13 +200,14 @@ pub async fn upsert_installations(txn: &Txn, installations: Vec<Installation>) -
             let given = Expr::col(("excluded", column));
             Expr::expr(Func::coalesce([given, Expr::col((installation::Entity, column))]))
         };
-        let update = OnConflict::columns([Column::CustomerId, Column::ProductId, Column::Platform, Column::Environment])
-            .value(Column::Version, given_or_known(Column::Version))
-            .value(Column::Region, given_or_known(Column::Region))
-            .value(Column::Ring, given_or_known(Column::Ring))
-            .update_column(Column::LastSeenTime)
-            .action_and_where(Expr::col((installation::Entity, Column::TenantId)).eq(txn.scope().tenant()))
-            .to_owned();
+        let update =
+            OnConflict::columns([Column::CustomerId, Column::ProductId, Column::Platform, Column::Environment])
+                .value(Column::Version, given_or_known(Column::Version))
+                .value(Column::Region, given_or_known(Column::Region))
+                .value(Column::Ring, given_or_known(Column::Ring))
+                .update_column(Column::LastSeenTime)
+                .action_and_where(Expr::col((installation::Entity, Column::TenantId)).eq(txn.scope().tenant()))
+                .to_owned();
         installation::Entity::insert_many(chunk).on_conflict(update).exec_without_returning(txn.db()).await?;
     }
     Ok(())

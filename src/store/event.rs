@@ -20,6 +20,20 @@ pub async fn after(db: &Reader<'_>, sequence: i64, limit: u64) -> Result<Vec<Eve
     Ok(rows.into_iter().map(Event::from).collect())
 }
 
+/// The sequence number of the tenant's last event; 0 before the first.
+pub async fn last_sequence(db: &Reader<'_>) -> Result<i64, StoreError> {
+    let last: Option<i64> = Entity::find()
+        .select_only()
+        .column(Column::Sequence)
+        .filter(Column::TenantId.eq(db.tenant()))
+        .order_by_desc(Column::Sequence)
+        .limit(1)
+        .into_tuple()
+        .one(db.db())
+        .await?;
+    Ok(last.unwrap_or(0))
+}
+
 /// A page of the events that concern a customer, oldest first.
 pub async fn list_for_customer(
     db: &Reader<'_>,

@@ -25,14 +25,14 @@ mod sql_types;
 mod txn;
 
 pub mod announcement;
-//pub mod cluster;
-//pub mod customer;
-//pub mod defect;
+pub mod cluster;
+pub mod customer;
+pub mod defect;
 pub mod delivery;
 pub mod dirty;
 pub mod event;
-//pub mod release;
-//pub mod report;
+pub mod release;
+pub mod report;
 pub mod request;
 pub mod statement;
 pub mod tenant;
@@ -203,10 +203,11 @@ async fn check_sqlite_version(db: &DatabaseConnection) -> Result<(), StoreError>
 /// a new prepared statement.
 const ROWS_PER_INSERT: usize = 256;
 
-fn chunks<T>(rows: impl IntoIterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
+fn chunks<T>(rows: impl IntoIterator<Item = T>) -> std::vec::IntoIter<Vec<T>> {
     let mut rows = rows.into_iter();
-    std::iter::from_fn(move || {
+    let next = || {
         let chunk: Vec<T> = rows.by_ref().take(ROWS_PER_INSERT).collect();
         (!chunk.is_empty()).then_some(chunk)
-    })
+    };
+    std::iter::from_fn(next).collect::<Vec<_>>().into_iter()
 }

@@ -1,16 +1,16 @@
 //! Tenants, their API keys, products, policies and webhook secrets; and authentication, the one door to a
 //! [`TenantScope`].
 
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use crate::domain::id::{ApiKeyId, ProductId, TenantId};
+use crate::domain::id::{ApiKeyId, ClusterId, ProductId, TenantId};
 use crate::domain::policy::Policy;
 use crate::domain::product::Product;
 use crate::domain::scope::Scopes;
 use crate::domain::time::Timestamp;
 
-use super::entity::{api_key, product, tenant};
+use super::entity::{api_key, cluster_defect, product, tenant};
 use super::error::StoreError;
 use super::sql_types::JsonText;
 use super::{Page, Reader, Store, TenantScope, Txn};
@@ -99,7 +99,8 @@ pub async fn all_scopes(store: &Store) -> Result<Vec<TenantScope>, StoreError> {
     Ok(ids.into_iter().map(TenantScope::new).collect())
 }
 
-/// Creates a tenant; its first events and keys are written through the scope that is returned.
+/// Creates a tenant, unless a try that broke off did so before; its first events and keys are written through the scope
+/// that is returned.
 pub async fn insert(store: &Store, id: TenantId, display_name: &str, now: Timestamp) -> Result<TenantScope, StoreError> {
     let db = store.begin_write().await?;
     let row = tenant::ActiveModel {
@@ -113,7 +114,10 @@ pub async fn insert(store: &Store, id: TenantId, display_name: &str, now: Timest
         event_sequence: Set(0),
         create_time: Set(now),
     };
-    tenant::Entity::insert(row).exec_without_returning(&db).await?;
+    tenant::Entity::insert(row)
+        .on_conflict(OnConflict::column(tenant::Column::Id).do_nothing().to_owned())
+        .exec_without_returning(&db)
+        .await?;
     db.commit().await?;
     Ok(TenantScope::new(id))
 }
@@ -274,4 +278,17 @@ pub async fn insert_product(txn: &Txn, product: Product) -> Result<(), StoreErro
 pub async fn update_product(txn: &Txn, product: Product) -> Result<(), StoreError> {
     product::ActiveModel::from(product).reset_all().update(txn.db()).await?;
     Ok(())
+}
+
+/// Every cluster that is linked to a defect: what a change of the policy or of a product's lines can concern.
+pub async fn linked_clusters(db: &Reader<'_>) -> Result<Vec<ClusterId>, StoreError> {
+    let ids: Vec<ClusterId> = cluster_defect::Entity::find()
+        .select_only()
+        .column(cluster_defect::Column::ClusterId)
+        .distinct()
+        .filter(cluster_defect::Column::TenantId.eq(db.tenant()))
+        .into_tuple()
+        .all(db.db())
+        .await?;
+    Ok(ids)
 }
