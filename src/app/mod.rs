@@ -1,16 +1,24 @@
 //! What the service does: one operation, one transaction, one story. The doors decide when; this decides what.
 //!
 //! [`App`] is shared by every door and every pass. A [`Call`] says who asks, and in which moment. Operations that a
-//! caller may repeat are wrapped by [`App::once`], so that a retry gets the first answer.
+//! caller may repeat look for an [earlier](App::earlier) answer first and [remember](App::remember) their own, so that a
+//! retry gets the first answer.
 
 use std::sync::Arc;
+#[cfg(test)]
+use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
+#[cfg(test)]
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+#[cfg(test)]
+use crate::channel::{Channels, egress::EgressPolicy};
 use crate::clock::Clock;
+#[cfg(test)]
+use crate::domain::delivery::RetrySchedule;
 use crate::domain::id::ApiKeyId;
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::time::Timestamp;
@@ -20,7 +28,7 @@ use crate::store::{Reader, Store, TenantScope, Txn};
 pub mod admin;
 pub mod announcement;
 pub mod auth;
-pub(crate) mod cluster { pub(crate) async fn refresh_states(_: &mut crate::store::Txn, _: &[crate::domain::id::ClusterId]) -> Result<(), super::Error> { Ok(()) } }
+pub mod cluster;
 pub mod coverage;
 pub mod customer;
 pub mod defect;
@@ -28,12 +36,15 @@ pub mod delivery;
 pub mod deployment;
 pub mod error;
 pub mod event;
-mod letter;
+pub mod intake;
+pub(crate) mod letter;
+pub mod matcher;
 pub mod product;
 pub mod reconcile;
 pub mod release;
+pub mod report;
 pub mod wake;
-mod world;
+pub(crate) mod world;
 
 pub use error::{Error, Resource};
 
@@ -64,6 +75,15 @@ impl Call {
     }
 }
 
+/// Whether a pass found something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It did; there may be more.
+    More,
+    /// Nothing is due now.
+    Idle,
+}
+
 /// What an operation that may be repeated came to.
 #[derive(Debug, Clone)]
 pub struct Once<T> {
@@ -71,20 +91,6 @@ pub struct Once<T> {
     pub result: T,
     /// It was done by an earlier call of the same request id.
     pub replayed: bool,
-}
-
-/// What a pass of background work found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// There was work; there may be more.
-    More,
-    /// Nothing to do.
-    Idle,
-}
-
-/// A value out of what was remembered of an earlier answer.
-pub(crate) fn remembered<T: DeserializeOwned>(earlier: &Value, field: &str) -> Result<T, Error> {
-    serde_json::from_value(earlier[field].clone()).map_err(|error| Error::Internal(Box::new(error)))
 }
 
 /// The service.
@@ -95,6 +101,10 @@ pub struct App {
     pub clock: Clock,
     /// Hints that there is work.
     pub wake: wake::Wake,
+    /// Where reports wait for their batch.
+    pub intake: intake::Intake,
+    /// The matching index of each tenant.
+    pub matcher: matcher::Matcher,
     /// What the ways out can do.
     pub delivery: delivery::Deliverer,
     auth: auth::KeyCache,
@@ -102,14 +112,37 @@ pub struct App {
 
 impl App {
     /// Puts the service together.
-    pub fn new(store: Store, clock: Clock, deliverer: delivery::Deliverer) -> Arc<Self> {
+    pub fn new(store: Store, clock: Clock, intake: intake::Intake, deliverer: delivery::Deliverer) -> Arc<Self> {
         Arc::new(Self {
             store,
             clock,
             wake: wake::Wake::new(),
+            intake,
+            matcher: matcher::Matcher::new(),
             delivery: deliverer,
             auth: auth::KeyCache::new(),
         })
+    }
+
+    /// A service without channels, for tests of single operations.
+    #[cfg(test)]
+    pub(crate) fn for_tests(store: Store, clock: Clock) -> Arc<Self> {
+        let settings = delivery::DeliverySettings {
+            batch: 64,
+            lease: Duration::from_secs(30),
+            stream_lease: Duration::from_secs(60),
+            per_destination: 4,
+            schedule: RetrySchedule { delays: Vec::new(), jitter: 0.0, max_age: Duration::from_secs(3600) },
+            public_url: "https://hearback.example/".parse().expect("a URL"),
+            reconcile_page: 500,
+            sweep_period: Duration::from_secs(3600),
+        };
+        let deliverer = delivery::Deliverer {
+            channels: Channels::default(),
+            egress: EgressPolicy { allow_networks: Vec::new(), allow_http: false },
+            settings,
+        };
+        Self::new(store, clock, intake::Intake::new(TaskTracker::new(), 64, 64), deliverer)
     }
 
     /// Reads as this caller, outside a transaction.
@@ -156,4 +189,9 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// A part of the answer that [`App::remember`] kept.
+pub(crate) fn remembered<T: serde::de::DeserializeOwned>(answer: &Value, part: &str) -> Result<T, Error> {
+    serde_json::from_value(answer[part].clone()).map_err(|error| Error::Internal(Box::new(error)))
 }

@@ -1,4 +1,7 @@
 //! The front door for programs. A handler has four thoughts: who calls, decode, ask `app`, encode.
+//!
+//! What all calls have in common (deadlines, room, shutdown, the log) happens before any handler, in `layer`; the list
+//! of services is in `services`; errors get their wire form in `status`.
 
 use std::sync::Arc;
 
@@ -9,16 +12,18 @@ use crate::app::App;
 pub(crate) mod admin;
 pub(crate) mod announcement;
 pub(crate) mod call;
-//pub(crate) mod cluster;
+pub(crate) mod cluster;
 pub(crate) mod convert;
 pub(crate) mod coverage;
 pub(crate) mod customer;
 pub(crate) mod defect;
 pub(crate) mod event;
+pub(crate) mod layer;
 pub(crate) mod list;
 pub(crate) mod page_token;
 pub(crate) mod release;
-//pub(crate) mod report;
+pub(crate) mod report;
+pub(crate) mod services;
 pub(crate) mod status;
 
 /// The API as generated from `proto/hearback/v1`.
@@ -35,12 +40,12 @@ pub mod proto {
 pub struct Api {
     /// What it asks.
     pub(crate) app: Arc<App>,
-    /// Cancelled when the server drains: streams end then.
+    /// Cancelled when the server begins to go down: streams end, with what is needed to resume them.
     pub(crate) shutdown: CancellationToken,
 }
 
 impl Api {
-    /// The API of this service; its streams end when `shutdown` is cancelled.
+    /// The API of this service.
     pub fn new(app: Arc<App>, shutdown: CancellationToken) -> Self {
         Self { app, shutdown }
     }

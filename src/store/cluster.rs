@@ -202,15 +202,14 @@ pub async fn set_states(txn: &Txn, states: &[(ClusterId, ClusterState)]) -> Resu
 }
 
 fn of_tenant(txn: &Txn, ids: impl IntoIterator<Item = ClusterId>) -> Condition {
-    Condition::all()
-        .add(cluster::Column::TenantId.eq(txn.scope().tenant()))
-        .add(cluster::Column::Id.is_in(ids))
+    Condition::all().add(cluster::Column::TenantId.eq(txn.scope().tenant())).add(cluster::Column::Id.is_in(ids))
 }
 
 /// Adds new reports, and customers who had none there, to the counters. People's changes alone raise the version: an
 /// etag that went stale with every report could never be used on a busy cluster.
 pub async fn add_to_counters(txn: &Txn, added: &BTreeMap<ClusterId, (i64, i64)>) -> Result<(), StoreError> {
-    for chunk in chunks(added.iter().map(|(&id, &counts)| (id, counts))) {
+    let added: Vec<(ClusterId, (i64, i64))> = added.iter().map(|(&id, &counts)| (id, counts)).collect();
+    for chunk in chunks(added) {
         let ids: Vec<ClusterId> = chunk.iter().map(|&(id, _)| id).collect();
         let plus = |column: cluster::Column, count: fn(&(i64, i64)) -> i64| {
             let mut by_id = sea_orm::sea_query::CaseStatement::new();
@@ -254,6 +253,17 @@ pub async fn recount(txn: &Txn, ids: &[ClusterId]) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A person changed something that belongs to a cluster: its version rises.
+pub async fn touch(txn: &Txn, id: ClusterId) -> Result<(), StoreError> {
+    cluster::Entity::update_many()
+        .col_expr(cluster::Column::Version, Expr::col(cluster::Column::Version).add(1))
+        .col_expr(cluster::Column::UpdateTime, Expr::value(txn.now()))
+        .filter(of_tenant(txn, [id]))
+        .exec(txn.db())
+        .await?;
+    Ok(())
+}
+
 /// The cluster was looked at as a whole.
 pub async fn swept(txn: &Txn, id: ClusterId) -> Result<(), StoreError> {
     cluster::Entity::update_many()
@@ -270,10 +280,7 @@ pub async fn stale_linked(
     before: Timestamp,
     limit: u64,
 ) -> Result<Vec<(TenantScope, ClusterId)>, StoreError> {
-    let linked = Query::select()
-        .column(cluster_defect::Column::ClusterId)
-        .from(cluster_defect::Entity)
-        .to_owned();
+    let linked = Query::select().column(cluster_defect::Column::ClusterId).from(cluster_defect::Entity).to_owned();
     let rows: Vec<(TenantId, ClusterId)> = cluster::Entity::find()
         .select_only()
         .columns([cluster::Column::TenantId, cluster::Column::Id])
@@ -380,10 +387,7 @@ pub async fn released_fixes(db: &Reader<'_>, defects: &[DefectId]) -> Result<Has
 }
 
 /// Of each cluster with open loops, how many there are, and how many of these report a regression.
-pub async fn open_loops(
-    db: &Reader<'_>,
-    clusters: &[ClusterId],
-) -> Result<HashMap<ClusterId, (i64, i64)>, StoreError> {
+pub async fn open_loops(db: &Reader<'_>, clusters: &[ClusterId]) -> Result<HashMap<ClusterId, (i64, i64)>, StoreError> {
     let mut counts: HashMap<ClusterId, (i64, i64)> = HashMap::new();
     for chunk in chunks(clusters.iter().copied()) {
         let report_of_member: RelationDef = membership::Entity::belongs_to(report::Entity)
@@ -425,10 +429,8 @@ pub async fn insert_operation(txn: &Txn, operation: Operation) -> Result<(), Sto
 
 /// One operation.
 pub async fn find_operation(db: &Reader<'_>, id: OperationId) -> Result<Option<Operation>, StoreError> {
-    let row = operation::Entity::find_by_id(id)
-        .filter(operation::Column::TenantId.eq(db.tenant()))
-        .one(db.db())
-        .await?;
+    let row =
+        operation::Entity::find_by_id(id).filter(operation::Column::TenantId.eq(db.tenant())).one(db.db()).await?;
     Ok(row.map(Operation::from))
 }
 

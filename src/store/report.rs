@@ -1,6 +1,6 @@
 //! Reports and their one place each. Every read joins the two tables, so nobody can show a report without its place.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::sea_query::{ExprTrait, Query};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef, SelectTwo,
 };
@@ -9,7 +9,7 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{ClusterId, CustomerId, OperationId, ProductId, ReportId};
 use crate::domain::report::{LoopState, Membership, Origin, Report};
 
-use super::entity::{event, membership, operation_member, report};
+use super::entity::{cluster_defect, event, membership, operation_member, report};
 use super::error::StoreError;
 use super::{Direction, Page, Reader, Txn, chunks};
 
@@ -224,14 +224,12 @@ fn text_rows(db: &Reader<'_>) -> sea_orm::Select<report::Entity> {
 
 type TextRow = (ReportId, Option<ProductId>, Option<String>, String, String, ClusterId, CustomerId, Origin);
 
-async fn read_texts(
-    db: &Reader<'_>,
-    query: sea_orm::Select<report::Entity>,
-) -> Result<Vec<ReportText>, StoreError> {
+async fn read_texts(db: &Reader<'_>, query: sea_orm::Select<report::Entity>) -> Result<Vec<ReportText>, StoreError> {
     let rows: Vec<TextRow> = query.into_tuple().all(db.db()).await?;
-    let texts = rows.into_iter().map(|(report_id, product_id, fingerprint, title, body, cluster_id, customer_id, origin)| {
-        ReportText { report_id, cluster_id, customer_id, origin, product_id, fingerprint, title, body }
-    });
+    let texts =
+        rows.into_iter().map(|(report_id, product_id, fingerprint, title, body, cluster_id, customer_id, origin)| {
+            ReportText { report_id, cluster_id, customer_id, origin, product_id, fingerprint, title, body }
+        });
     Ok(texts.collect())
 }
 
@@ -285,10 +283,27 @@ pub async fn known_reporters(
     Ok(known)
 }
 
-/// The first report of a cluster, if it has any.
-pub async fn first_of_cluster(db: &Reader<'_>, cluster: ClusterId) -> Result<Option<PlacedReport>, StoreError> {
-    let filter = ReportFilter { cluster: Some(cluster), ..ReportFilter::default() };
-    Ok(list(db, &filter, Direction::Ascending, None, 1).await?.items.pop())
+/// Of these customers, those with a report in a cluster that is linked to a defect.
+pub async fn linked_customers(db: &Reader<'_>, customers: &[CustomerId]) -> Result<Vec<CustomerId>, StoreError> {
+    let mut linked = Vec::new();
+    for chunk in chunks(customers.iter().copied()) {
+        let link_of_cluster: RelationDef = membership::Entity::belongs_to(cluster_defect::Entity)
+            .from(membership::Column::ClusterId)
+            .to(cluster_defect::Column::ClusterId)
+            .into();
+        let rows: Vec<CustomerId> = membership::Entity::find()
+            .select_only()
+            .column(membership::Column::CustomerId)
+            .distinct()
+            .join(JoinType::InnerJoin, link_of_cluster)
+            .filter(membership::Column::TenantId.eq(db.tenant()))
+            .filter(membership::Column::CustomerId.is_in(chunk))
+            .into_tuple()
+            .all(db.db())
+            .await?;
+        linked.extend(rows);
+    }
+    Ok(linked)
 }
 
 /// The places of these reports, in any order. What does not exist is left out.
@@ -297,7 +312,7 @@ pub async fn memberships(db: &Reader<'_>, ids: &[ReportId]) -> Result<Vec<Member
     for chunk in chunks(ids.iter().copied()) {
         let rows = membership::Entity::find()
             .filter(membership::Column::TenantId.eq(db.tenant()))
-            .filter(Expr::col(membership::Column::ReportId).is_in(chunk))
+            .filter(membership::Column::ReportId.is_in(chunk))
             .all(db.db())
             .await?;
         found.extend(rows.into_iter().map(Membership::from));

@@ -1,6 +1,6 @@
 //! Answered requests, by their ids: a retry gets the answer of the first call (law 2).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use super::entity;
 use super::error::StoreError;
 use super::sql_types::JsonText;
-use super::{Store, Txn};
+use super::{Store, Txn, chunks};
 
 /// A hash for every field of a request's body, by the field's path: tells which fields differ without keeping them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,24 @@ pub async fn find(txn: &Txn, method: &str, request_id: Uuid) -> Result<Option<An
     Ok(row.map(|row| Answered { fingerprint: row.fingerprint.0, result: row.result.0 }))
 }
 
+/// The answers to earlier requests of these ids.
+pub async fn find_many(txn: &Txn, method: &str, request_ids: Vec<Uuid>) -> Result<HashMap<Uuid, Answered>, StoreError> {
+    let mut answered = HashMap::new();
+    for chunk in chunks(request_ids) {
+        let rows = entity::request::Entity::find()
+            .filter(entity::request::Column::TenantId.eq(txn.scope().tenant()))
+            .filter(entity::request::Column::RequestId.is_in(chunk))
+            .filter(entity::request::Column::Method.eq(method))
+            .all(txn.db())
+            .await?;
+        let rows = rows
+            .into_iter()
+            .map(|row| (row.request_id, Answered { fingerprint: row.fingerprint.0, result: row.result.0 }));
+        answered.extend(rows);
+    }
+    Ok(answered)
+}
+
 /// Remembers an answer together with what it did.
 pub async fn remember(
     txn: &Txn,
@@ -75,25 +93,33 @@ pub async fn remember(
     fingerprint: Fingerprint,
     result: serde_json::Value,
 ) -> Result<(), StoreError> {
-    let row = entity::request::ActiveModel {
-        tenant_id: Set(txn.scope().tenant()),
-        request_id: Set(request_id),
-        method: Set(method.to_owned()),
-        fingerprint: Set(JsonText(fingerprint)),
-        result: Set(JsonText(result)),
-        create_time: Set(txn.now()),
-    };
-    entity::request::Entity::insert(row).exec_without_returning(txn.db()).await?;
+    remember_many(txn, method, vec![(request_id, Answered { fingerprint, result })]).await
+}
+
+/// Remembers the answers to many requests.
+pub async fn remember_many(txn: &Txn, method: &str, answers: Vec<(Uuid, Answered)>) -> Result<(), StoreError> {
+    let rows: Vec<_> = answers
+        .into_iter()
+        .map(|(request_id, answered)| entity::request::ActiveModel {
+            tenant_id: Set(txn.scope().tenant()),
+            request_id: Set(request_id),
+            method: Set(method.to_owned()),
+            fingerprint: Set(JsonText(answered.fingerprint)),
+            result: Set(JsonText(answered.result)),
+            create_time: Set(txn.now()),
+        })
+        .collect();
+    for chunk in chunks(rows) {
+        entity::request::Entity::insert_many(chunk).exec_without_returning(txn.db()).await?;
+    }
     Ok(())
 }
 
 /// Forgets answers older than this.
 pub async fn forget_before(store: &Store, time: Timestamp) -> Result<u64, StoreError> {
     let db = store.begin_write().await?;
-    let deleted = entity::request::Entity::delete_many()
-        .filter(entity::request::Column::CreateTime.lt(time))
-        .exec(&db)
-        .await?;
+    let deleted =
+        entity::request::Entity::delete_many().filter(entity::request::Column::CreateTime.lt(time)).exec(&db).await?;
     db.commit().await?;
     Ok(deleted.rows_affected)
 }

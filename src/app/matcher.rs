@@ -1,0 +1,305 @@
+//! The matching index of each tenant, in memory: a cache of what the database says, never a second truth.
+//!
+//! An index is read from the tenant's reports when it is first needed and then kept current from the event log: an
+//! event says *which* reports to look at again, their places are always read from the tables. So it does not matter
+//! whether an event is seen twice, or late, or whether the tables are ahead of it. What intake inserts itself it must
+//! either settle with its commit ([`TenantIndex::committed`]) or take out again ([`TenantIndex::roll_back`]); an index
+//! that somebody left with unsettled reports is thrown away.
+//!
+//! Inside an intake transaction the tenant's row is locked, so an index that was brought up to the log there knows
+//! every report there is, on whichever replica it was accepted (law 4).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+use crate::domain::event::{Event, EventKind};
+use crate::domain::id::{ClusterId, OperationId, ReportId, TenantId};
+use crate::domain::report::Origin;
+use crate::matching::{self, Candidate, Decision, Features, Index, Placement, Text};
+use crate::store::report::{ReportText, Texts, texts, texts_of};
+use crate::store::{self, Reader, TenantScope};
+
+use super::{App, Error};
+
+/// Reports read at once. At the longest texts that are allowed this is 50 MB, usually less than one.
+const TEXTS: u64 = 500;
+/// Events read at once.
+const EVENTS: u64 = 1_000;
+/// Constraints read at once.
+const CONSTRAINTS: u64 = 5_000;
+
+/// The matching index of each tenant.
+#[derive(Default)]
+pub struct Matcher {
+    tenants: Mutex<HashMap<TenantId, Arc<AsyncMutex<TenantIndex>>>>,
+}
+
+/// A tenant's index while nobody else uses it.
+pub(crate) type IndexGuard = OwnedMutexGuard<TenantIndex>;
+
+impl Matcher {
+    /// No index yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The tenant's index, once nobody else uses it. Bring it up to the log before asking it anything.
+    pub(crate) async fn lock(&self, tenant: TenantId) -> IndexGuard {
+        let index = {
+            let mut tenants = self.tenants.lock().expect("nobody panics while holding it");
+            Arc::clone(tenants.entry(tenant).or_default())
+        };
+        let mut guard = index.lock_owned().await;
+        if !guard.unsettled.is_empty() {
+            guard.forget();
+        }
+        guard
+    }
+}
+
+/// How much of a tenant's past was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loaded {
+    Nothing,
+    UpTo(ReportId),
+    All,
+}
+
+/// One tenant's index, and how current it is.
+pub(crate) struct TenantIndex {
+    index: Index,
+    loaded: Loaded,
+    /// The event up to which it is current.
+    sequence: i64,
+    apart: BTreeSet<(ReportId, ClusterId)>,
+    /// Clusters to be read again as a whole.
+    reload: BTreeSet<ClusterId>,
+    /// Inserted by a transaction that has not ended.
+    unsettled: Vec<ReportId>,
+}
+
+impl Default for TenantIndex {
+    fn default() -> Self {
+        Self {
+            index: Index::new(matching::Policy::default()),
+            loaded: Loaded::Nothing,
+            sequence: 0,
+            apart: BTreeSet::new(),
+            reload: BTreeSet::new(),
+            unsettled: Vec::new(),
+        }
+    }
+}
+
+/// What a number of events ask to be looked at again.
+#[derive(Default)]
+struct Changes {
+    reports: BTreeSet<ReportId>,
+    operations: BTreeSet<OperationId>,
+}
+
+impl Changes {
+    fn note(&mut self, event: &Event) {
+        if event.kind == EventKind::ReportSubmitted {
+            self.reports.extend(event.subject.parse::<ReportId>());
+        } else {
+            let operation = event.data.get("operation_id").and_then(serde_json::Value::as_str);
+            self.operations.extend(operation.and_then(|text| text.parse::<OperationId>().ok()));
+        }
+    }
+}
+
+impl TenantIndex {
+    /// Whether the tenant's past was read once. If not, read it before a transaction begins: it takes a while.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.loaded == Loaded::All
+    }
+
+    /// Brings the index up to the tenant's last event, `last`. May be given up at any await: it goes on from there.
+    pub(crate) async fn catch_up(&mut self, db: &Reader<'_>, last: i64) -> Result<(), Error> {
+        self.load(db, last).await?;
+        if self.sequence < last {
+            self.follow(db, last).await?;
+        }
+        self.reload.extend(self.index.take_stale());
+        while let Some(&cluster) = self.reload.first() {
+            self.reload_cluster(db, cluster).await?;
+            self.reload.remove(&cluster);
+        }
+        Ok(())
+    }
+
+    async fn load(&mut self, db: &Reader<'_>, last: i64) -> Result<(), Error> {
+        if self.loaded == Loaded::Nothing {
+            // What changes from here on is an event after this one.
+            self.sequence = last;
+        }
+        loop {
+            let after = match self.loaded {
+                Loaded::Nothing => None,
+                Loaded::UpTo(report) => Some(report),
+                Loaded::All => return Ok(()),
+            };
+            let page = texts(db, Texts::All(after), TEXTS).await?;
+            let Some(read_to) = page.last().map(|text| text.report_id) else { break };
+            self.insert_texts(page).await?;
+            self.loaded = Loaded::UpTo(read_to);
+        }
+        self.read_constraints(db).await?;
+        self.loaded = Loaded::All;
+        Ok(())
+    }
+
+    async fn follow(&mut self, db: &Reader<'_>, last: i64) -> Result<(), Error> {
+        let mut sequence = self.sequence;
+        loop {
+            let events = store::report::placements_after(db, sequence, EVENTS).await?;
+            let mut changes = Changes::default();
+            events.iter().for_each(|event| changes.note(event));
+            let reports: Vec<ReportId> = changes.reports.into_iter().collect();
+            for some in reports.chunks(usize::try_from(TEXTS).unwrap_or(usize::MAX)) {
+                self.insert_texts(texts_of(db, some).await?).await?;
+            }
+            for &operation in &changes.operations {
+                let mut after = None;
+                loop {
+                    let page = texts(db, Texts::OfOperation(operation, after), TEXTS).await?;
+                    let Some(read_to) = page.last().map(|text| text.report_id) else { break };
+                    after = Some(read_to);
+                    self.insert_texts(page).await?;
+                }
+            }
+            if !changes.operations.is_empty() {
+                self.read_constraints(db).await?;
+            }
+            let Some(read_to) = events.last().map(|event| event.sequence) else { break };
+            sequence = read_to;
+            self.sequence = sequence;
+        }
+        self.sequence = sequence.max(last);
+        Ok(())
+    }
+
+    async fn reload_cluster(&mut self, db: &Reader<'_>, cluster: ClusterId) -> Result<(), Error> {
+        self.index.remove_cluster(cluster);
+        let mut after = None;
+        loop {
+            let page = texts(db, Texts::OfCluster(cluster, after), TEXTS).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some((last.customer_id, last.report_id));
+            self.insert_texts(page).await?;
+        }
+    }
+
+    async fn insert_texts(&mut self, texts: Vec<ReportText>) -> Result<(), Error> {
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let read = move || {
+            let read = texts.into_iter().map(|text| {
+                let features = Features::of(&Text {
+                    product: text.product_id,
+                    fingerprint: text.fingerprint.as_deref(),
+                    title: &text.title,
+                    body: &text.body,
+                });
+                (text.report_id, text.cluster_id, text.origin, features)
+            });
+            read.collect::<Vec<_>>()
+        };
+        let read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
+        for (report, cluster, origin, features) in read {
+            self.index.insert(report, cluster, origin == Origin::Human, &features);
+        }
+        Ok(())
+    }
+
+    /// Reads what people said about who does not belong where, and tells the index what is new or taken back.
+    async fn read_constraints(&mut self, db: &Reader<'_>) -> Result<(), Error> {
+        let mut said = Vec::new();
+        let mut after = None;
+        loop {
+            let page = store::cluster::constraints(db, after, CONSTRAINTS).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            said.extend(page.into_iter().map(|constraint| (constraint.report_id, constraint.cluster_id)));
+        }
+        let clusters: BTreeSet<ClusterId> = said.iter().map(|&(_, cluster)| cluster).collect();
+        let roots = store::cluster::roots(db, clusters).await?;
+        // Who was set apart from a cluster is set apart from what it became a part of.
+        let now: BTreeSet<(ReportId, ClusterId)> = said
+            .into_iter()
+            .map(|(report, cluster)| (report, roots.get(&cluster).copied().unwrap_or(cluster)))
+            .collect();
+        for &(report, cluster) in self.apart.difference(&now) {
+            self.index.clear_apart(report, cluster);
+        }
+        for &(report, cluster) in now.difference(&self.apart) {
+            self.index.set_apart(report, cluster);
+        }
+        self.apart = now;
+        Ok(())
+    }
+
+    /// Where a text would go.
+    pub(crate) fn place(&self, features: &Features) -> Placement {
+        self.index.place(features)
+    }
+
+    /// Whom it resembles.
+    pub(crate) fn candidates(&self, features: &Features, limit: usize) -> Vec<Candidate> {
+        self.index.candidates(features, limit)
+    }
+
+    /// Decides where a new report goes and remembers it there, so that the next one finds it. Settled by
+    /// [`TenantIndex::committed`] or [`TenantIndex::roll_back`].
+    pub(crate) fn take_in(&mut self, report: ReportId, features: &Features) -> (ClusterId, Placement) {
+        let placement = self.index.place(features);
+        let cluster = match placement.decision {
+            Decision::Attach { cluster, .. } => cluster,
+            Decision::Suggest { .. } | Decision::New => ClusterId::new(),
+        };
+        self.unsettled.push(report);
+        self.index.insert(report, cluster, false, features);
+        (cluster, placement)
+    }
+
+    /// What was taken in is stored, with this as the tenant's last event.
+    pub(crate) fn committed(&mut self, sequence: i64) {
+        self.unsettled.clear();
+        self.sequence = sequence;
+    }
+
+    /// What was taken in is not stored.
+    pub(crate) fn roll_back(&mut self) {
+        for report in std::mem::take(&mut self.unsettled) {
+            self.index.remove_report(report);
+        }
+    }
+
+    /// Nobody knows what is stored: everything is read again.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl App {
+    /// Reads every tenant's past, so that nobody's first report waits for it.
+    pub async fn warm_matcher(&self) -> Result<(), Error> {
+        for scope in store::tenant::all_scopes(&self.store).await? {
+            self.current_index(scope).await?;
+        }
+        Ok(())
+    }
+
+    /// The tenant's index, current as of now.
+    pub(crate) async fn current_index(&self, scope: TenantScope) -> Result<IndexGuard, Error> {
+        let mut index = self.matcher.lock(scope.tenant()).await;
+        let db = self.store.reader(scope);
+        let last = store::event::last_sequence(&db).await?;
+        index.catch_up(&db, last).await?;
+        Ok(index)
+    }
+}

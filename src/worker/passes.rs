@@ -1,0 +1,100 @@
+//! The table of passes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::{App, Error, Progress};
+use crate::config::{DeliveryConfig, IdempotencyConfig, ReconcileConfig};
+use crate::store::request;
+
+use super::Pass;
+
+/// How often to forget old answers: seldom enough not to matter, often enough to stay small.
+const EXPIRE_PERIOD: Duration = Duration::from_secs(10 * 60);
+/// The longest sleep of the sweep: it asks the database what is due, which is cheap.
+const SWEEP_LOOK: Duration = Duration::from_secs(30);
+/// More rounds than any test's work needs; a pass that always finds more is at fault.
+const MANY_ROUNDS: usize = 100_000;
+
+/// How often passes look, and what they keep.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often to look for dirty clusters without a hint.
+    pub reconcile_period: Duration,
+    /// How often everything is compared afresh.
+    pub sweep_period: Duration,
+    /// How often to look for due deliveries without a hint.
+    pub deliver_period: Duration,
+    /// How long the answer to a request is remembered.
+    pub retention: Duration,
+}
+
+impl Settings {
+    /// As configured.
+    pub fn new(reconcile: &ReconcileConfig, delivery: &DeliveryConfig, idempotency: &IdempotencyConfig) -> Self {
+        Self {
+            reconcile_period: reconcile.poll,
+            sweep_period: reconcile.sweep,
+            deliver_period: delivery.poll,
+            retention: idempotency.retention,
+        }
+    }
+}
+
+/// Every pass there is.
+pub fn passes(settings: &Settings) -> Vec<Pass> {
+    let retention = settings.retention;
+    vec![
+        // Compares what is true with what was told, and plans what should be said.
+        Pass {
+            name: "reconcile",
+            period: settings.reconcile_period,
+            hint: |wake| Some(&wake.reconcile),
+            run: Box::new(|app, now| Box::pin(async move { app.reconcile_once(now).await })),
+        },
+        // Marks what nobody marked, so that a lost mark costs time and not a customer.
+        Pass {
+            name: "sweep",
+            period: settings.sweep_period.min(SWEEP_LOOK),
+            hint: |_| None,
+            run: Box::new(|app, now| Box::pin(async move { app.sweep_once(now).await })),
+        },
+        // Sends what is due.
+        Pass {
+            name: "deliver",
+            period: settings.deliver_period,
+            hint: |wake| Some(&wake.deliver),
+            run: Box::new(|app, now| Box::pin(async move { app.deliver_once(now).await })),
+        },
+        // Forgets the answers to requests that nobody will repeat any more.
+        Pass {
+            name: "expire",
+            period: EXPIRE_PERIOD,
+            hint: |_| None,
+            run: Box::new(move |app, now| {
+                Box::pin(async move {
+                    request::forget_before(&app.store, now - retention).await?;
+                    Ok(Progress::Idle)
+                })
+            }),
+        },
+    ]
+}
+
+/// Runs what announces and delivers until there is nothing left to do now. For tests, which own the time.
+///
+/// # Errors
+/// The first one of any pass.
+///
+/// # Panics
+/// If a pass never says that it is idle.
+pub async fn run_until_idle(app: &Arc<App>) -> Result<(), Error> {
+    for _ in 0..MANY_ROUNDS {
+        let now = app.clock.now();
+        let done = [app.sweep_once(now).await?, app.reconcile_once(now).await?, app.deliver_once(now).await?];
+        if done.iter().all(|progress| matches!(progress, Progress::Idle)) {
+            return Ok(());
+        }
+    }
+    panic!("a pass finds more to do each time it is run");
+}
