@@ -69,7 +69,7 @@ pub struct ReportFacts {
 /// Why nothing is said yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Waiting {
-    /// No release carries the fix.
+    /// No release that this customer can have carries the fix.
     ForRelease,
     /// A release carries it and has not reached this customer.
     ForRollout,
@@ -222,10 +222,10 @@ fn judge_report(
         Verdict::Covered | Verdict::UpgradeAvailable => settle(coverage.covered, facts, policy, now),
         Verdict::Unknown if policy.tell_unknown_conditionally => settle(coverage.covered, facts, policy, now),
         Verdict::Unknown => Outlook::Wait(Waiting::CoverageUnknown, Some(coverage.covered)),
-        Verdict::NotYet if coverage.covered.rule == Rule::NoReleaseWithFix => {
-            Outlook::Wait(unshipped(facts), Some(coverage.covered))
+        Verdict::NotYet if matches!(coverage.covered.rule, Rule::RolloutPartial | Rule::RolloutElsewhere) => {
+            Outlook::Wait(Waiting::ForRollout, Some(coverage.covered))
         }
-        Verdict::NotYet => Outlook::Wait(Waiting::ForRollout, Some(coverage.covered)),
+        Verdict::NotYet => Outlook::Wait(unshipped(facts), Some(coverage.covered)),
         Verdict::NotApplicable => Outlook::Wait(Waiting::NotApplicable, Some(coverage.covered)),
     };
     Judged { outlook, holds }
