@@ -330,3 +330,6 @@ impl App {
         Ok(Once { result, replayed })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -765,3 +765,6 @@ async fn remember(
     let answers: Vec<(Uuid, Answered)> = answers.collect();
     Ok(request::remember_many(txn, METHOD, answers).await?)
 }
+
+#[cfg(test)]
+pub(in crate::app) mod tests;
