@@ -459,7 +459,7 @@ mod tests {
                 store::tenant::insert_product(&txn, product).await.expect("a product");
             }
             txn.commit().await.expect("a commit");
-            let app = App::new(store, Clock::manual(now));
+            let app = App::for_tests(store, Clock::manual(now));
             let call = Call { scope, key: ApiKeyId::new(), scopes: Scopes::default(), request_id: None, now };
             Self { app, call, _folder: folder }
         }
