@@ -4,7 +4,9 @@
 //! are UUIDs: 16 bytes on SQLite, `uuid` on Postgres.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::schema::{big_integer, big_integer_null, boolean, double, integer, text, text_null, uuid, uuid_null};
+use sea_orm_migration::schema::{
+    big_integer, big_integer_null, boolean, double, integer, text, text_null, uuid, uuid_null,
+};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -317,10 +319,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(text("result"))
             .col(big_integer("create_time"))
             .primary_key(
-                Index::create()
-                    .col(Alias::new("tenant_id"))
-                    .col(Alias::new("request_id"))
-                    .col(Alias::new("method")),
+                Index::create().col(Alias::new("tenant_id")).col(Alias::new("request_id")).col(Alias::new("method")),
             )
             .to_owned(),
         Table::create()

@@ -90,9 +90,10 @@ pub(super) async fn settle_plans(txn: &mut Txn, touched: &BTreeSet<AnnouncementI
             new.plan_digest = digest;
         }
         (new.recipient_count, new.told_count) = (recipients, told);
-        let small_enough = txn.policy().approval_threshold.is_none_or(|threshold| {
-            u64::try_from(recipients).is_ok_and(|recipients| recipients <= threshold)
-        });
+        let small_enough = txn
+            .policy()
+            .approval_threshold
+            .is_none_or(|threshold| u64::try_from(recipients).is_ok_and(|recipients| recipients <= threshold));
         if new.state == AnnouncementState::AwaitingApproval && small_enough && recipients > 0 {
             approve(txn, &mut new, APPROVED_BY_POLICY).await?;
         }
@@ -111,13 +112,11 @@ async fn approve(txn: &mut Txn, announcement: &mut Announcement, by: &str) -> Re
     announcement.approve_time = Some(txn.now());
     announcement.update_time = txn.now();
     store::delivery::release_approved(txn, announcement.id).await?;
-    txn.record(
-        NewEvent::new(EventKind::AnnouncementApproved, announcement.id)
-            .cluster(announcement.cluster_id)
-            .data(json!({
-                "by": by, "plan_digest": announcement.plan_digest, "recipient_count": announcement.recipient_count,
-            })),
-    );
+    txn.record(NewEvent::new(EventKind::AnnouncementApproved, announcement.id).cluster(announcement.cluster_id).data(
+        json!({
+            "by": by, "plan_digest": announcement.plan_digest, "recipient_count": announcement.recipient_count,
+        }),
+    ));
     Ok(())
 }
 
@@ -346,8 +345,7 @@ impl App {
                     product_name,
                     unsubscribe_url: self.unsubscribe_url(contact),
                 };
-                let letter =
-                    letter::letter(subject, &evaluation.customer, &evaluation.reports, &evaluation.statements);
+                let letter = letter::letter(subject, &evaluation.customer, &evaluation.reports, &evaluation.statements);
                 let rendered = template::render(&letter).map_err(|error| Error::Internal(Box::new(error)))?;
                 (recipient.subject, recipient.text) = (rendered.subject, rendered.text);
             }

@@ -385,9 +385,7 @@ impl App {
                 if bounced {
                     let contact = delivery.contact_point_id;
                     store::customer::set_contact_state(txn, contact, ContactState::Bounced).await?;
-                    txn.record(
-                        NewEvent::new(EventKind::ContactPointBounced, contact).customer(delivery.customer_id),
-                    );
+                    txn.record(NewEvent::new(EventKind::ContactPointBounced, contact).customer(delivery.customer_id));
                 }
                 self.next_contact(txn, delivery, reason).await?;
             }
@@ -405,9 +403,7 @@ impl App {
             .collect();
         let enabled = self.delivery.enabled();
         let next = contacts.into_iter().find(|contact| {
-            contact.state == ContactState::Active
-                && enabled.contains(&contact.channel)
-                && !tried.contains(&contact.id)
+            contact.state == ContactState::Active && enabled.contains(&contact.channel) && !tried.contains(&contact.id)
         });
         let Some(next) = next else {
             return finish(txn, delivery, DeliveryState::Failed, reason).await;
@@ -482,12 +478,7 @@ async fn finish(
     Ok(())
 }
 
-async fn told(
-    txn: &Txn,
-    delivery: &Delivery,
-    carried: &[Statement],
-    state: StatementState,
-) -> Result<(), Error> {
+async fn told(txn: &Txn, delivery: &Delivery, carried: &[Statement], state: StatementState) -> Result<(), Error> {
     store::statement::told(txn, &[delivery.id], state).await?;
     for correction in carried.iter().filter(|statement| statement.stage == Stage::Correction) {
         store::statement::withdraw(txn, correction.customer_id, correction.defect_id, correction.ordinal).await?;
@@ -554,10 +545,7 @@ impl LetterFacts {
             .collect();
         let products = store::tenant::products(&txn.read(), products).await?;
         Ok(Self {
-            cluster_products: clusters
-                .iter()
-                .filter_map(|cluster| Some((cluster.id, cluster.product_id?)))
-                .collect(),
+            cluster_products: clusters.iter().filter_map(|cluster| Some((cluster.id, cluster.product_id?))).collect(),
             workarounds: clusters.into_iter().map(|cluster| (cluster.id, cluster.workaround)).collect(),
             product_names: products.into_iter().map(|product| (product.id, product.display_name)).collect(),
             secrets: store::tenant::webhook_secrets(&txn.read()).await?,
@@ -585,9 +573,7 @@ pub(super) async fn complete_if_finished(txn: &mut Txn, announcement: &mut Annou
         && store::delivery::count_unfinished(&txn.read(), announcement.id).await? == 0
     {
         announcement.state = AnnouncementState::Completed;
-        txn.record(
-            NewEvent::new(EventKind::AnnouncementCompleted, announcement.id).cluster(announcement.cluster_id),
-        );
+        txn.record(NewEvent::new(EventKind::AnnouncementCompleted, announcement.id).cluster(announcement.cluster_id));
     }
     Ok(())
 }

@@ -79,9 +79,8 @@ impl App {
             Some(before) => store::release::is_superseded(&txn.read(), before).await?,
             None => false,
         };
-        let stands = |before: &Deployment| {
-            before.state == DeploymentState::Active && before.percent == percent && !superseded
-        };
+        let stands =
+            |before: &Deployment| before.state == DeploymentState::Active && before.percent == percent && !superseded;
         let replayed = before.as_ref().is_some_and(stands);
         let deployment = match before {
             Some(before) if stands(&before) => before,

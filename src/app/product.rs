@@ -13,6 +13,9 @@ pub(crate) async fn resolve(db: &Reader<'_>, field: &str, text: &str) -> Result<
         Err(_) => tenant::find_product_by_key(db, text).await?,
     };
     found.ok_or_else(|| {
-        Error::invalid(field, format!("{text:?} names no product; create it with AdminService.UpsertProduct, or correct it"))
+        Error::invalid(
+            field,
+            format!("{text:?} names no product; create it with AdminService.UpsertProduct, or correct it"),
+        )
     })
 }

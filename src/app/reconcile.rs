@@ -191,8 +191,7 @@ pub(crate) async fn apply(txn: &mut Txn, page: &mut Page, enabled: &[ChannelKind
         writer.write(evaluation, &sending).await?;
         for report in &mut evaluation.reports {
             let links = page.world.links.get(&report.cluster_id);
-            let (state, reason) =
-                ledger::loop_of(report.id, links, &evaluation.standings, &evaluation.statements);
+            let (state, reason) = ledger::loop_of(report.id, links, &evaluation.standings, &evaluation.statements);
             if (report.loop_state, report.loop_reason.as_str()) != (state, reason.as_str()) {
                 writer.txn.record(
                     NewEvent::new(EventKind::LoopChanged, report.id)
@@ -228,14 +227,15 @@ pub(crate) async fn apply(txn: &mut Txn, page: &mut Page, enabled: &[ChannelKind
 
 /// Deliveries of the page that are being sent at this moment: too late to take back.
 async fn in_flight(txn: &Txn, page: &Page) -> Result<BTreeSet<DeliveryId>, Error> {
-    let pending = page.evaluations.iter().flat_map(|evaluation| &evaluation.statements).filter_map(|statement| {
-        statement.delivery_id.filter(|_| statement.state == StatementState::Pending)
-    });
+    let pending = page
+        .evaluations
+        .iter()
+        .flat_map(|evaluation| &evaluation.statements)
+        .filter_map(|statement| statement.delivery_id.filter(|_| statement.state == StatementState::Pending));
     let pending: BTreeSet<DeliveryId> = pending.collect();
     let deliveries = store::delivery::by_ids(&txn.read(), pending).await?;
     let live = |delivery: &Delivery| {
-        delivery.state == DeliveryState::Sending
-            && delivery.lease_expire_time.is_some_and(|time| time > txn.now())
+        delivery.state == DeliveryState::Sending && delivery.lease_expire_time.is_some_and(|time| time > txn.now())
     };
     Ok(deliveries.iter().filter(|delivery| live(delivery)).map(|delivery| delivery.id).collect())
 }

@@ -112,7 +112,12 @@ impl Preview {
         if self.text {
             for recipient in recipients.iter().filter(|recipient| !recipient.text.is_empty()) {
                 let text: Vec<_> = recipient.text.lines().map(|line| format!("  {}", visible(line))).collect();
-                print_line(&format!("\n{}: {}\n{}", recipient.customer_id, visible(&recipient.subject), text.join("\n")))?;
+                print_line(&format!(
+                    "\n{}: {}\n{}",
+                    recipient.customer_id,
+                    visible(&recipient.subject),
+                    text.join("\n")
+                ))?;
             }
         }
         if let Some(announcement) = awaiting {

@@ -260,7 +260,8 @@ impl CallError {
             reason: "CREDENTIALS_MISSING".to_owned(),
             message: "there is no API key".to_owned(),
             remedies: vec![
-                "set HEARBACK_API_KEY, or name a file with --api-key-file; `hearback key create` makes a key".to_owned(),
+                "set HEARBACK_API_KEY, or name a file with --api-key-file; `hearback key create` makes a key"
+                    .to_owned(),
             ],
         }
     }
@@ -384,7 +385,8 @@ mod tests {
         drop(listener);
         let channel = endpoint(&address).unwrap().connect_lazy();
         let client = Client::new(channel, &SecretString::from("hb_1_2")).unwrap();
-        let status = client.reports().list_reports(crate::grpc::proto::ListReportsRequest::default()).await.unwrap_err();
+        let status =
+            client.reports().list_reports(crate::grpc::proto::ListReportsRequest::default()).await.unwrap_err();
         let error = CallError::from(status);
         assert!(error.to_string().starts_with("the server cannot be reached: "), "{error}");
     }

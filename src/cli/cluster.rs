@@ -129,7 +129,9 @@ impl Show {
             ("updated", moment(cluster.update_time.as_ref())),
         ];
         lines.extend(
-            more.iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| format!("{name:<11} {}", visible(text))),
+            more.iter()
+                .filter(|(_, text)| !text.is_empty())
+                .map(|(name, text)| format!("{name:<11} {}", visible(text))),
         );
         lines.push(String::new());
         lines.push(report::table(&reports).text());

@@ -12,7 +12,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::Globals;
-use super::client;
+use super::client::{self, CallError};
 use super::output::{OutputFormat, print_json, print_line};
 use crate::config::Config;
 
@@ -60,7 +60,7 @@ impl Health {
         let answer = tokio::time::timeout(PATIENCE, health.check(HealthCheckRequest { service: self.service })).await;
         let status = match answer {
             Ok(Ok(answer)) => answer.into_inner().status(),
-            Ok(Err(status)) => return Err(NotServing(format!("{address} says: {}", status.message())).into()),
+            Ok(Err(status)) => return Err(NotServing(format!("{address}: {}", CallError::from(status))).into()),
             Err(_) => return Err(NotServing(format!("{address} did not answer within {PATIENCE:?}")).into()),
         };
         let is_serving = i32::from(status) == ServingStatus::Serving as i32;

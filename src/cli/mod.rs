@@ -26,7 +26,7 @@ pub(crate) mod report;
 pub(crate) mod output;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -171,8 +171,9 @@ fn execute(command: Command, globals: &Globals) -> anyhow::Result<()> {
     match command {
         Command::Config(command) => return config::run(&command, globals),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "hearback", &mut io::stdout());
-            return Ok(());
+            let mut script = Vec::new(); // Written by ourselves: the generator panics where nobody reads on.
+            clap_complete::generate(shell, &mut Cli::command(), "hearback", &mut script);
+            return Ok(io::stdout().lock().write_all(&script)?);
         }
         Command::Man { folder: Some(folder) } => {
             std::fs::create_dir_all(&folder)?;

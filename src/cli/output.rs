@@ -328,11 +328,8 @@ mod tests {
 
     #[test]
     fn lists_and_numbers_keep_their_kind() {
-        let cluster = proto::Cluster {
-            report_count: 7,
-            defect_ids: vec!["def_1".into(), "def_2".into()],
-            ..Default::default()
-        };
+        let cluster =
+            proto::Cluster { report_count: 7, defect_ids: vec!["def_1".into(), "def_2".into()], ..Default::default() };
         let json = message("hearback.v1.Cluster", &cluster);
         assert_eq!(json["report_count"], 7);
         assert_eq!(json["reporter_count"], 0);

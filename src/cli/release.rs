@@ -49,8 +49,7 @@ pub(crate) async fn run(command: ReleaseCommand, globals: &Globals) -> anyhow::R
 impl Record {
     async fn run(self, globals: &Globals) -> anyhow::Result<()> {
         let mut api = self.client.client()?.releases();
-        let state =
-            if self.planned { proto::release::State::Planned } else { proto::release::State::Released };
+        let state = if self.planned { proto::release::State::Planned } else { proto::release::State::Released };
         let request = proto::RecordReleaseRequest {
             request_id: request_id(),
             product: self.product,

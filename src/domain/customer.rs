@@ -114,11 +114,9 @@ pub struct Installation {
 impl Installation {
     /// Takes over what a later word about the same installation says; what it leaves out stays.
     pub fn hear(&mut self, later: &Self) {
-        for (known, given) in [
-            (&mut self.version, &later.version),
-            (&mut self.region, &later.region),
-            (&mut self.ring, &later.ring),
-        ] {
+        for (known, given) in
+            [(&mut self.version, &later.version), (&mut self.region, &later.region), (&mut self.ring, &later.ring)]
+        {
             if given.is_some() {
                 known.clone_from(given);
             }

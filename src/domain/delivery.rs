@@ -9,9 +9,7 @@ use std::time::Duration;
 use super::announcement::Stage;
 use super::coverage::Verdict;
 use super::customer::ChannelKind;
-use super::id::{
-    AnnouncementId, AttemptId, ClusterId, ContactPointId, CustomerId, DeliveryId, ReleaseId, TenantId,
-};
+use super::id::{AnnouncementId, AttemptId, ClusterId, ContactPointId, CustomerId, DeliveryId, ReleaseId, TenantId};
 use super::text_enum;
 use super::time::Timestamp;
 

@@ -163,7 +163,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
-        for (text, position) in [("state", 6), ("= x", 1), ("a = ", 5), ("a = b c = d", 8), ("a = \"b", 7), ("a < b", 3)] {
+        for (text, position) in
+            [("state", 6), ("= x", 1), ("a = ", 5), ("a = b c = d", 8), ("a = \"b", 7), ("a < b", 3)]
+        {
             assert_eq!(parse(text).expect_err(text).position, position, "{text:?}");
         }
     }

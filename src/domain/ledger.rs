@@ -180,12 +180,7 @@ fn fix_due(defect: DefectId, standing: Option<&Standing>, last: Option<&Statemen
     }
 }
 
-fn correction_due(
-    standing: Option<&Standing>,
-    fix: &Statement,
-    correction: Option<&Statement>,
-    due: &mut Vec<Due>,
-) {
+fn correction_due(standing: Option<&Standing>, fix: &Statement, correction: Option<&Statement>, due: &mut Vec<Due>) {
     let was_told = matches!(fix.state, StatementState::Told | StatementState::Unconfirmed);
     let is_false = !standing.is_some_and(|standing| standing.holds);
     let tell = |slot| Due::Tell {
@@ -337,8 +332,7 @@ mod tests {
     impl Scene {
         fn new() -> Self {
             let defect = DefectId::new();
-            let facts =
-                DefectFacts { state: DefectState::Open, fixes: Default::default(), evidence_time: None };
+            let facts = DefectFacts { state: DefectState::Open, fixes: Default::default(), evidence_time: None };
             Self {
                 world: World { defects: [(defect, facts)].into(), ..World::default() },
                 policy: Policy::default(),
@@ -414,19 +408,23 @@ mod tests {
         assert_eq!(told.due(), [("tell", Some(Stage::Correction), 1)]);
         let correcting = told.said(Stage::Correction, 1, StatementState::Pending, "");
         assert_eq!(correcting.due(), []);
-        let withdrawn = Scene::new()
-            .shipped()
-            .said(FIX, 1, StatementState::Withdrawn, "")
-            .said(Stage::Correction, 1, StatementState::Told, "");
+        let withdrawn = Scene::new().shipped().said(FIX, 1, StatementState::Withdrawn, "").said(
+            Stage::Correction,
+            1,
+            StatementState::Told,
+            "",
+        );
         assert_eq!(withdrawn.due(), [("tell", Some(FIX), 2)]);
     }
 
     #[test]
     fn law_8_a_correction_that_became_untrue_itself_is_not_sent() {
-        let scene = Scene::new()
-            .shipped()
-            .said(FIX, 1, StatementState::Told, "")
-            .said(Stage::Correction, 1, StatementState::Pending, "");
+        let scene = Scene::new().shipped().said(FIX, 1, StatementState::Told, "").said(
+            Stage::Correction,
+            1,
+            StatementState::Pending,
+            "",
+        );
         assert_eq!(scene.due(), [("drop", None, 0)]);
     }
 

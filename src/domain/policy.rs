@@ -105,7 +105,9 @@ impl Policy {
             // The clock shows this time twice: the later one is surely outside.
             LocalResult::Ambiguous(_, later) => later,
             // The clock jumps over it: an hour later exists.
-            LocalResult::None => zone.from_local_datetime(&(date.and_time(time) + chrono::TimeDelta::hours(1))).latest()?,
+            LocalResult::None => {
+                zone.from_local_datetime(&(date.and_time(time) + chrono::TimeDelta::hours(1))).latest()?
+            }
         };
         Some(Timestamp::from_chrono(end.to_utc()))
     }

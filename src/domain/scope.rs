@@ -50,9 +50,9 @@ pub struct Scopes(pub Vec<Scope>);
 impl Scopes {
     /// Whether this lets a caller do what needs `scope`.
     pub fn allow(&self, scope: Scope) -> bool {
-        self.0.iter().any(|&held| {
-            held == scope || held == Scope::Operator || (held == Scope::Admin && scope != Scope::Operator)
-        })
+        self.0
+            .iter()
+            .any(|&held| held == scope || held == Scope::Operator || (held == Scope::Admin && scope != Scope::Operator))
     }
 }
 

@@ -290,8 +290,7 @@ fn what_they_run<'a>(
     let same_place: Vec<_> = of_product()
         .filter(|facts| {
             let platform = &report.installation.platform;
-            (platform.is_none() || facts.platform == *platform)
-                && facts.environment == report.installation.environment
+            (platform.is_none() || facts.platform == *platform) && facts.environment == report.installation.environment
         })
         .collect();
     if !same_place.is_empty() {

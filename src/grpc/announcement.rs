@@ -29,9 +29,7 @@ use super::list::{ListFields, any_id, any_of, equal, unknown_field};
 use super::page_token;
 use super::proto::announcement_service_server::AnnouncementService;
 use super::proto::watch_announcements_request::{Acknowledgement, Message as Asked, acknowledgement};
-use super::proto::watch_announcements_response::{
-    AcknowledgementRecorded, Heartbeat, Message as Said, StreamDelivery,
-};
+use super::proto::watch_announcements_response::{AcknowledgementRecorded, Heartbeat, Message as Said, StreamDelivery};
 use super::proto::{self as pb};
 
 /// Deliveries out at once if the watcher names no number, and at most.
@@ -69,8 +67,7 @@ impl AnnouncementService for Api {
         &self,
         request: Request<pb::ApproveAnnouncementRequest>,
     ) -> Result<Response<pb::ApproveAnnouncementResponse>, Status> {
-        let call =
-            self.writer(request.metadata(), Scope::AnnouncementsApprove, &request.get_ref().request_id).await?;
+        let call = self.writer(request.metadata(), Scope::AnnouncementsApprove, &request.get_ref().request_id).await?;
         let request = request.into_inner();
         let mut violations = Violations::new();
         let id = required_id("announcement_id", &request.announcement_id, &mut violations);
@@ -88,8 +85,7 @@ impl AnnouncementService for Api {
         &self,
         request: Request<pb::CancelAnnouncementRequest>,
     ) -> Result<Response<pb::CancelAnnouncementResponse>, Status> {
-        let call =
-            self.writer(request.metadata(), Scope::AnnouncementsApprove, &request.get_ref().request_id).await?;
+        let call = self.writer(request.metadata(), Scope::AnnouncementsApprove, &request.get_ref().request_id).await?;
         let request = request.into_inner();
         let mut violations = Violations::new();
         let id = required_id("announcement_id", &request.announcement_id, &mut violations);
@@ -205,7 +201,9 @@ impl AnnouncementService for Api {
             Ok(0) => OUTSTANDING.0,
             Ok(number) => number.min(OUTSTANDING.1),
             Err(_) => {
-                return Err(Error::invalid("start.max_outstanding", "is negative; send 0 for 100, or up to 1000").into());
+                return Err(
+                    Error::invalid("start.max_outstanding", "is negative; send 0 for 100, or up to 1000").into()
+                );
             }
         };
         let (said, stream) = mpsc::channel(16);
@@ -289,11 +287,8 @@ impl Watcher {
 
     async fn acknowledge(&mut self, acknowledgement: Acknowledgement) -> Result<(), Status> {
         let mut violations = Violations::new();
-        let id = required_id::<DeliveryId>(
-            "acknowledgement.delivery_id",
-            &acknowledgement.delivery_id,
-            &mut violations,
-        );
+        let id =
+            required_id::<DeliveryId>("acknowledgement.delivery_id", &acknowledgement.delivery_id, &mut violations);
         violations.text("acknowledgement.detail", &acknowledgement.detail, 1_000);
         let outcome = match acknowledgement::Outcome::try_from(acknowledgement.outcome) {
             Ok(acknowledgement::Outcome::Delivered) => Some(Outcome::Delivered),

@@ -72,7 +72,9 @@ pub(crate) fn defect_ref(field: &str, text: &str, violations: &mut Violations) -
         violations.add(field, "is required; set it");
         return None;
     }
-    text.parse().map_err(|error: crate::domain::defect::ParseDefectRefError| violations.add(field, error.to_string())).ok()
+    text.parse()
+        .map_err(|error: crate::domain::defect::ParseDefectRefError| violations.add(field, error.to_string()))
+        .ok()
 }
 
 /// A text that means "not known" when empty. Surrounding space is nobody's meaning.
@@ -104,9 +106,6 @@ pub(crate) fn channel(channel: ChannelKind) -> proto::Channel {
 pub(crate) fn read_contact_points(inputs: &[proto::ContactPointInput]) -> Vec<ContactAddress> {
     inputs
         .iter()
-        .map(|input| ContactAddress {
-            channel: read_channel(input.channel),
-            address: input.address.trim().to_owned(),
-        })
+        .map(|input| ContactAddress { channel: read_channel(input.channel), address: input.address.trim().to_owned() })
         .collect()
 }

@@ -218,10 +218,7 @@ impl Body for Answer {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(context)));
@@ -289,7 +286,11 @@ fn with_reason(code: Code, reason: ErrorReason, message: impl Into<String>) -> S
 }
 
 fn deadline_exceeded() -> Status {
-    with_reason(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, "the deadline passed before the answer was ready")
+    with_reason(
+        Code::DeadlineExceeded,
+        ErrorReason::DeadlineExceeded,
+        "the deadline passed before the answer was ready",
+    )
 }
 
 fn panicked(_panic: &(dyn Any + Send)) -> Status {
@@ -305,10 +306,16 @@ fn complete(headers: &mut HeaderMap) -> Option<Code> {
     }
     let message = Status::from_header_map(headers)?.message().to_owned();
     let status = match code {
-        Code::OutOfRange | Code::ResourceExhausted if message.contains("too large") || message.contains("size limit") => {
+        Code::OutOfRange | Code::ResourceExhausted
+            if message.contains("too large") || message.contains("size limit") =>
+        {
             // tonic calls it out of range, which clients take for the end of a list.
             let message = message.trim_start_matches("Error, ");
-            with_reason(Code::ResourceExhausted, ErrorReason::MessageTooLarge, format!("{message}; send or ask for less at once"))
+            with_reason(
+                Code::ResourceExhausted,
+                ErrorReason::MessageTooLarge,
+                format!("{message}; send or ask for less at once"),
+            )
         }
         Code::Unimplemented if message.is_empty() => {
             with_reason(code, ErrorReason::Unsupported, "this server has no such method")
@@ -452,10 +459,16 @@ mod tests {
     #[tokio::test]
     async fn errors_that_tonic_makes_have_what_ours_have() {
         for (made, code, expected) in [
-            (Status::out_of_range("Error, decoded message length too large: found 9 bytes, the limit is: 4 bytes"),
-                Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
-            (Status::resource_exhausted("Error decompressing: size limit, of 4 bytes, exceeded"),
-                Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            (
+                Status::out_of_range("Error, decoded message length too large: found 9 bytes, the limit is: 4 bytes"),
+                Code::ResourceExhausted,
+                "MESSAGE_TOO_LARGE",
+            ),
+            (
+                Status::resource_exhausted("Error decompressing: size limit, of 4 bytes, exceeded"),
+                Code::ResourceExhausted,
+                "MESSAGE_TOO_LARGE",
+            ),
             (Status::unimplemented(""), Code::Unimplemented, "UNSUPPORTED"),
             (Status::internal("failed to decode Protobuf message"), Code::Internal, "MESSAGE_MALFORMED"),
             (Error::CursorUnknown.into(), Code::OutOfRange, "CURSOR_UNKNOWN"),

@@ -11,6 +11,7 @@ use tonic_health::server::HealthReporter;
 
 use super::Api;
 use super::layer::{Front, Gate, Limits};
+use super::proto::DESCRIPTORS;
 use super::proto::admin_service_server::AdminServiceServer;
 use super::proto::announcement_service_server::AnnouncementServiceServer;
 use super::proto::cluster_service_server::ClusterServiceServer;
@@ -19,7 +20,6 @@ use super::proto::defect_service_server::DefectServiceServer;
 use super::proto::event_service_server::EventServiceServer;
 use super::proto::release_service_server::ReleaseServiceServer;
 use super::proto::report_service_server::ReportServiceServer;
-use super::proto::DESCRIPTORS;
 use crate::config::GrpcConfig;
 
 /// Why the services cannot be offered. The descriptors are compiled in, so this is a fault of the build.
@@ -39,11 +39,7 @@ pub(crate) struct Services {
 
 impl Services {
     /// Puts them together. From the moment `shutdown` is cancelled, only health answers.
-    pub(crate) async fn new(
-        api: Api,
-        config: &GrpcConfig,
-        shutdown: CancellationToken,
-    ) -> Result<Self, ServicesError> {
+    pub(crate) async fn new(api: Api, config: &GrpcConfig, shutdown: CancellationToken) -> Result<Self, ServicesError> {
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = Routes::new(health_service);
         let mut names = vec![""];

@@ -22,9 +22,11 @@ const VALUE: &str = "One-Click";
 /// Asks, and changes nothing.
 pub(super) async fn ask(State(site): State<Site>, Path(token): Path<String>) -> Response {
     match site.app.find_unsubscribe(&token).await {
-        Ok(Some(found)) => {
-            site.render(StatusCode::OK, "unsubscribe", context! { title => "Unsubscribe", address => found.masked_address })
-        }
+        Ok(Some(found)) => site.render(
+            StatusCode::OK,
+            "unsubscribe",
+            context! { title => "Unsubscribe", address => found.masked_address },
+        ),
         Ok(None) => unknown(&site),
         Err(error) => failed(&site, &error),
     }

@@ -158,7 +158,8 @@ impl Server {
     /// Anything that is not as configured; nothing is left running then.
     pub async fn start(config: Config, options: StartOptions) -> Result<Running, StartError> {
         config.check().map_err(StartError::Config)?;
-        let ending = Ending { stop: CancellationToken::new(), end: CancellationToken::new(), tasks: TaskTracker::new() };
+        let ending =
+            Ending { stop: CancellationToken::new(), end: CancellationToken::new(), tasks: TaskTracker::new() };
         // Whatever fails below, nothing stays behind.
         let cut_off = ending.end.clone().drop_guard();
 

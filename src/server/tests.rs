@@ -13,7 +13,9 @@ use tonic_types::StatusExt;
 
 use super::*;
 use crate::config::LoadOptions;
+use crate::domain::customer::ContactState;
 use crate::grpc::proto;
+use crate::grpc::proto::customer_service_client::CustomerServiceClient;
 use crate::grpc::proto::report_service_client::ReportServiceClient;
 
 async fn start(overrides: &[&str]) -> (Running, tempfile::TempDir) {
@@ -131,7 +133,9 @@ async fn probes_are_answered_and_pages_are_safe() {
     }
     let answer = page(&running, "GET /u/nobodys HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("<h1>This link is not known</h1>"), "{answer}");
-    for header in ["content-security-policy: default-src 'none'", "referrer-policy: no-referrer", "cache-control: no-store"] {
+    for header in
+        ["content-security-policy: default-src 'none'", "referrer-policy: no-referrer", "cache-control: no-store"]
+    {
         assert!(answer.contains(header), "{header} is missing in {answer}");
     }
     let long = format!(
@@ -140,6 +144,51 @@ async fn probes_are_answered_and_pages_are_safe() {
     );
     assert!(page(&running, &long).await.starts_with("HTTP/1.1 413 "));
     running.shut_down().await;
+}
+
+#[tokio::test]
+async fn law_12_a_link_changes_nothing_and_one_click_unsubscribes_that_address_only() {
+    let (running, _dir) = start(&[]).await;
+    let key = &running.first_key.as_ref().expect("a new database").text;
+    let mut customers = CustomerServiceClient::new(channel(&running));
+    let address =
+        |address: &str| proto::ContactPointInput { channel: proto::Channel::Email.into(), address: address.to_owned() };
+    let mut request = tonic::Request::new(proto::UpsertCustomerRequest {
+        external_id: "ada".to_owned(),
+        contact_points: vec![address("ada@example.org"), address("ada@work.example")],
+        ..Default::default()
+    });
+    request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().expect("plain text"));
+    let customer = customers.upsert_customer(request).await.expect("stored").into_inner().customer.expect("a customer");
+    let id = customer.id.parse().expect("our id");
+    let call = running.app.authenticate(key, running.app.clock.now()).await.expect("the first key");
+    let reader = running.app.read(&call);
+    let contacts = async || crate::store::customer::contact_points_of(&reader, &[id]).await.expect("readable");
+    let found = contacts().await;
+    let ada = found.iter().find(|contact| contact.address == "ada@example.org").expect("stored");
+
+    let path = format!("/u/{}", ada.unsubscribe_token);
+    let asked = page(&running, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await;
+    assert!(asked.starts_with("HTTP/1.1 200 OK") && asked.contains("<form method=\"post\">"), "{asked}");
+    assert!(!asked.contains("ada@example.org"), "whoever has the link need not learn the address");
+    let post = |body: &str| {
+        let length = body.len();
+        let kind = "content-type: application/x-www-form-urlencoded";
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    };
+    assert!(page(&running, &post("something=else")).await.starts_with("HTTP/1.1 400 "));
+    assert!(contacts().await.iter().all(|contact| contact.state == ContactState::Active));
+
+    for _ in 0..2 {
+        assert!(page(&running, &post("List-Unsubscribe=One-Click")).await.starts_with("HTTP/1.1 200 OK"));
+        for contact in contacts().await {
+            let expected =
+                if contact.address == "ada@example.org" { ContactState::OptedOut } else { ContactState::Active };
+            assert_eq!(contact.state, expected);
+        }
+    }
 }
 
 #[tokio::test]

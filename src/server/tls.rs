@@ -51,9 +51,8 @@ pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
     };
     let key = PrivateKeyDer::from_pem_file(&config.key)
         .map_err(|source| TlsError::File { path: config.key.clone(), source })?;
-    let mut server = builder
-        .with_single_cert(certificates(&config.cert)?, key)
-        .map_err(|error| TlsError::Unfit(error.into()))?;
+    let mut server =
+        builder.with_single_cert(certificates(&config.cert)?, key).map_err(|error| TlsError::Unfit(error.into()))?;
     server.alpn_protocols = vec![b"h2".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(server)))
 }

@@ -107,10 +107,7 @@ pub async fn still_due(txn: &Txn, ids: &[DeliveryId]) -> Result<Vec<Delivery>, S
 }
 
 /// Deliveries by their ids.
-pub async fn by_ids(
-    db: &Reader<'_>,
-    ids: impl IntoIterator<Item = DeliveryId>,
-) -> Result<Vec<Delivery>, StoreError> {
+pub async fn by_ids(db: &Reader<'_>, ids: impl IntoIterator<Item = DeliveryId>) -> Result<Vec<Delivery>, StoreError> {
     let mut found = Vec::new();
     for chunk in chunks(ids) {
         let rows = delivery::Entity::find()
@@ -220,11 +217,7 @@ pub async fn release_approved(txn: &Txn, announcement: AnnouncementId) -> Result
 }
 
 /// A page of an announcement's deliveries that can still be stopped: waiting, and not being sent at this moment.
-pub async fn stoppable(
-    db: &Reader<'_>,
-    announcement: AnnouncementId,
-    size: u64,
-) -> Result<Vec<Delivery>, StoreError> {
+pub async fn stoppable(db: &Reader<'_>, announcement: AnnouncementId, size: u64) -> Result<Vec<Delivery>, StoreError> {
     let rows = delivery::Entity::find()
         .filter(delivery::Column::TenantId.eq(db.tenant()))
         .filter(delivery::Column::AnnouncementId.eq(announcement))
@@ -237,12 +230,7 @@ pub async fn stoppable(
 }
 
 /// Gives deliveries their final state, without another word to anybody.
-pub async fn finish(
-    txn: &Txn,
-    ids: &[DeliveryId],
-    state: DeliveryState,
-    reason: &str,
-) -> Result<(), StoreError> {
+pub async fn finish(txn: &Txn, ids: &[DeliveryId], state: DeliveryState, reason: &str) -> Result<(), StoreError> {
     for chunk in chunks(ids.iter().copied()) {
         delivery::Entity::update_many()
             .col_expr(delivery::Column::State, Expr::value(state))

@@ -55,11 +55,7 @@ impl Subject {
 
 /// Marks subjects, to be looked at from `due` on. One that is marked already is looked at at the earlier time, and from
 /// its beginning.
-pub async fn mark(
-    txn: &Txn,
-    subjects: impl IntoIterator<Item = Subject>,
-    due: Timestamp,
-) -> Result<(), StoreError> {
+pub async fn mark(txn: &Txn, subjects: impl IntoIterator<Item = Subject>, due: Timestamp) -> Result<(), StoreError> {
     let mut subjects: Vec<Subject> = subjects.into_iter().collect();
     subjects.sort();
     subjects.dedup();
@@ -75,11 +71,8 @@ pub async fn mark(
         }
     });
     for chunk in chunks(rows) {
-        let earlier = Expr::case(
-            Expr::col((Entity, Column::DueTime)).gt(Expr::value(due)),
-            Expr::value(due),
-        )
-        .finally(Expr::col((Entity, Column::DueTime)));
+        let earlier = Expr::case(Expr::col((Entity, Column::DueTime)).gt(Expr::value(due)), Expr::value(due))
+            .finally(Expr::col((Entity, Column::DueTime)));
         Entity::insert_many(chunk)
             .on_conflict(
                 OnConflict::columns([Column::Kind, Column::Subject])
@@ -111,12 +104,7 @@ fn from_row(row: Model) -> Mark {
         DirtyKind::Cluster => Subject::Cluster(ClusterId::from_uuid(row.subject)),
         DirtyKind::Customer => Subject::Customer(CustomerId::from_uuid(row.subject)),
     };
-    Mark {
-        scope: TenantScope::new(row.tenant_id),
-        subject,
-        mark_count: row.mark_count,
-        page_cursor: row.page_cursor,
-    }
+    Mark { scope: TenantScope::new(row.tenant_id), subject, mark_count: row.mark_count, page_cursor: row.page_cursor }
 }
 
 /// Reads a mark again inside the transaction that will work on it; `None` if another replica finished it.

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseExecutor, DatabaseTransaction,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseExecutor,
+    DatabaseTransaction, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 
@@ -181,8 +181,8 @@ impl Store {
     /// Begins a write transaction outside any tenant. On SQLite it takes the write lock at once: a transaction that
     /// reads first and writes later would fail instead of waiting.
     pub(in crate::store) async fn begin_write(&self) -> Result<DatabaseTransaction, StoreError> {
-        let mode = (self.write.get_database_backend() == DatabaseBackend::Sqlite)
-            .then_some(SqliteTransactionMode::Immediate);
+        let mode =
+            (self.write.get_database_backend() == DatabaseBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
         Ok(self.write.begin_with_options(options).await?)
     }
@@ -190,7 +190,8 @@ impl Store {
 
 async fn check_sqlite_version(db: &DatabaseConnection) -> Result<(), StoreError> {
     let row = db.query_one_raw(Statement::from_string(DatabaseBackend::Sqlite, "SELECT sqlite_version() AS v")).await?;
-    let text: String = row.ok_or_else(|| StoreError::Unfit("SQLite does not tell its version".to_owned()))?.try_get("", "v")?;
+    let text: String =
+        row.ok_or_else(|| StoreError::Unfit("SQLite does not tell its version".to_owned()))?.try_get("", "v")?;
     let mut parts = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     if version < SQLITE_FLOOR {

@@ -8,7 +8,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, EntityTrait, QueryFilter
 use crate::domain::coverage::{InstallationFacts, ReleaseState};
 use crate::domain::customer::Installation;
 use crate::domain::id::{ClusterId, CustomerId, DefectId, DeploymentId, ProductId, ReleaseId};
-use crate::domain::release::{DeploymentState, Deployment, Release, ReleaseFix};
+use crate::domain::release::{Deployment, DeploymentState, Release, ReleaseFix};
 use crate::domain::report::DEFAULT_ENVIRONMENT;
 
 use super::entity::release::{ActiveModel, Column, Entity};

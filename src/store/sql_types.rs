@@ -92,14 +92,9 @@ macro_rules! id {
 }
 for_each_id!(id);
 
-stored_as!(
-    Timestamp,
-    i64,
-    ColumnType::BigInteger,
-    BigInt,
-    |time| time.micros(),
-    |micros| Ok(Timestamp::from_micros(micros))
-);
+stored_as!(Timestamp, i64, ColumnType::BigInteger, BigInt, |time| time.micros(), |micros| Ok(Timestamp::from_micros(
+    micros
+)));
 
 macro_rules! text_enum_column {
     ($($name:ty),+ $(,)?) => {$(
@@ -167,9 +162,7 @@ impl<T: Serialize> From<JsonText<T>> for Value {
 impl<T: DeserializeOwned> TryGetable for JsonText<T> {
     fn try_get_by<I: ColIdx>(row: &QueryResult, index: I) -> Result<Self, TryGetError> {
         let text = String::try_get_by(row, index)?;
-        serde_json::from_str(&text)
-            .map(Self)
-            .map_err(|error| TryGetError::DbErr(DbErr::Json(error.to_string())))
+        serde_json::from_str(&text).map(Self).map_err(|error| TryGetError::DbErr(DbErr::Json(error.to_string())))
     }
 }
 

@@ -248,12 +248,7 @@ pub async fn suppress(txn: &Txn, deliveries: &[DeliveryId], reason: &str) -> Res
 }
 
 /// A correction was said: what it corrects is withdrawn.
-pub async fn withdraw(
-    txn: &Txn,
-    customer: CustomerId,
-    defect: DefectId,
-    ordinal: i32,
-) -> Result<(), StoreError> {
+pub async fn withdraw(txn: &Txn, customer: CustomerId, defect: DefectId, ordinal: i32) -> Result<(), StoreError> {
     statement::Entity::update_many()
         .col_expr(statement::Column::State, Expr::value(StatementState::Withdrawn))
         .col_expr(statement::Column::WithdrawTime, Expr::value(txn.now()))

@@ -101,7 +101,12 @@ pub async fn all_scopes(store: &Store) -> Result<Vec<TenantScope>, StoreError> {
 
 /// Creates a tenant, unless a try that broke off did so before; its first events and keys are written through the scope
 /// that is returned.
-pub async fn insert(store: &Store, id: TenantId, display_name: &str, now: Timestamp) -> Result<TenantScope, StoreError> {
+pub async fn insert(
+    store: &Store,
+    id: TenantId,
+    display_name: &str,
+    now: Timestamp,
+) -> Result<TenantScope, StoreError> {
     let db = store.begin_write().await?;
     let row = tenant::ActiveModel {
         id: Set(id),

@@ -49,7 +49,8 @@ impl Pass {
 /// Runs a pass until the server goes down.
 pub(crate) async fn drive(pass: Pass, app: Arc<App>, shutdown: CancellationToken) {
     let mut wait = pass.period;
-    while !shutdown.is_cancelled() { // Stops between runs, never inside one.
+    while !shutdown.is_cancelled() {
+        // Stops between runs, never inside one.
         match AssertUnwindSafe(pass.run_once(&app, app.clock.now())).catch_unwind().await {
             Ok(Ok(Progress::More)) => {
                 wait = pass.period;

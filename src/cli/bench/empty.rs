@@ -73,7 +73,10 @@ impl ReportService for Empty {
         Err(not_here())
     }
 
-    async fn get_report(&self, _: Request<proto::GetReportRequest>) -> Result<Response<proto::GetReportResponse>, Status> {
+    async fn get_report(
+        &self,
+        _: Request<proto::GetReportRequest>,
+    ) -> Result<Response<proto::GetReportResponse>, Status> {
         Err(not_here())
     }
 

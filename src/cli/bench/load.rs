@@ -57,14 +57,7 @@ pub(super) struct Figures {
 impl Figures {
     fn new() -> Self {
         let latencies = Histogram::new(3).expect("three digits are a precision that it knows");
-        Self {
-            latencies,
-            elapsed: Duration::ZERO,
-            cpu: None,
-            attached_count: 0,
-            error_count: 0,
-            first_error: None,
-        }
+        Self { latencies, elapsed: Duration::ZERO, cpu: None, attached_count: 0, error_count: 0, first_error: None }
     }
 
     /// Reports that were accepted while measuring.
@@ -208,12 +201,7 @@ async fn stream(client: Client, shared: Arc<Shared>, in_flight: usize) -> Figure
     figures
 }
 
-async fn fill_stream(
-    client: &Client,
-    shared: &Shared,
-    in_flight: usize,
-    figures: &mut Figures,
-) -> Result<(), Status> {
+async fn fill_stream(client: &Client, shared: &Shared, in_flight: usize, figures: &mut Figures) -> Result<(), Status> {
     use stream_reports_response::Result as Answer;
     let (sender, requests) = mpsc::channel(in_flight);
     let mut sender = Some(sender);
@@ -227,8 +215,7 @@ async fn fill_stream(
         while sent.len() < in_flight
             && let Some(sender) = &sender
         {
-            let request =
-                proto::StreamReportsRequest { client_token: String::new(), report: Some(shared.report()) };
+            let request = proto::StreamReportsRequest { client_token: String::new(), report: Some(shared.report()) };
             sent.push_back(Instant::now());
             // Its room was left by the answers; if the stream broke, the next answer says so.
             let _ = sender.try_send(request);

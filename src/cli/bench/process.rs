@@ -99,7 +99,8 @@ impl Process {
     /// # Errors
     /// If that fails: there has to be one tenant, which a server's first start makes.
     pub(super) async fn create_key(&self) -> anyhow::Result<SecretString> {
-        let output = self.command()?.args(["key", "create", "--name", "bench", "--scope", "admin", "--quiet"]).output().await?;
+        let output =
+            self.command()?.args(["key", "create", "--name", "bench", "--scope", "admin", "--quiet"]).output().await?;
         if !output.status.success() {
             bail!("no key could be made: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
@@ -145,8 +146,7 @@ impl Process {
         let mut server = Self::prepare(None, Vec::new())?;
         let mut command = server.command()?;
         // It ends with its standard input, which is kept open inside `child`.
-        let mut child =
-            command.args(["bench", "empty-server"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = command.args(["bench", "empty-server"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take().expect("it was piped");
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line).await?;

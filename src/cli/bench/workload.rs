@@ -17,31 +17,78 @@ const PRODUCTS: [(&str, &[&str]); 4] = [
 ];
 const PLATFORMS: [&str; 4] = ["ios", "android", "windows", "linux"];
 const PARTS: [&str; 24] = [
-    "calendar", "export", "search", "invoice", "login page", "widget", "photo import", "reminder", "sync", "editor",
-    "printer setup", "map view", "address book", "shopping list", "backup plan", "password change", "language menu",
-    "chart", "attachment", "timeline", "payment form", "dark mode", "offline copy", "voice note",
+    "calendar",
+    "export",
+    "search",
+    "invoice",
+    "login page",
+    "widget",
+    "photo import",
+    "reminder",
+    "sync",
+    "editor",
+    "printer setup",
+    "map view",
+    "address book",
+    "shopping list",
+    "backup plan",
+    "password change",
+    "language menu",
+    "chart",
+    "attachment",
+    "timeline",
+    "payment form",
+    "dark mode",
+    "offline copy",
+    "voice note",
 ];
 const ACTIONS: [&str; 16] = [
-    "open it from the start screen", "press save twice", "rotate the phone", "paste a long text", "switch the account",
-    "come back from a call", "drag an entry to another day", "unplug the charger", "scroll to the very end",
-    "choose another folder", "turn on the flight mode", "share it with a colleague", "type the first letter",
-    "close the lid", "change the currency", "pick a date in the past",
+    "open it from the start screen",
+    "press save twice",
+    "rotate the phone",
+    "paste a long text",
+    "switch the account",
+    "come back from a call",
+    "drag an entry to another day",
+    "unplug the charger",
+    "scroll to the very end",
+    "choose another folder",
+    "turn on the flight mode",
+    "share it with a colleague",
+    "type the first letter",
+    "close the lid",
+    "change the currency",
+    "pick a date in the past",
 ];
 const SYMPTOMS: [&str; 16] = [
-    "it freezes and I have to kill it", "everything I typed is gone", "the numbers are doubled",
-    "the screen stays white", "it shows the entries of yesterday", "a red banner flashes and vanishes",
-    "the battery is empty within an hour", "the sound stops", "letters with accents turn into boxes",
-    "it asks for my password again and again", "the wrong file is opened", "it jumps back to the first page",
-    "the total is off by a cent", "nothing happens at all", "two windows open on top of each other",
+    "it freezes and I have to kill it",
+    "everything I typed is gone",
+    "the numbers are doubled",
+    "the screen stays white",
+    "it shows the entries of yesterday",
+    "a red banner flashes and vanishes",
+    "the battery is empty within an hour",
+    "the sound stops",
+    "letters with accents turn into boxes",
+    "it asks for my password again and again",
+    "the wrong file is opened",
+    "it jumps back to the first page",
+    "the total is off by a cent",
+    "nothing happens at all",
+    "two windows open on top of each other",
     "it says that I have no permission",
 ];
-const OPENINGS: [&str; 8] = [
-    "Hello,", "Hi there,", "Good morning,", "Dear team,", "Hey,", "To whom it may concern,", "Hello support,", "Hi,",
-];
+const OPENINGS: [&str; 8] =
+    ["Hello,", "Hi there,", "Good morning,", "Dear team,", "Hey,", "To whom it may concern,", "Hello support,", "Hi,"];
 const CLOSINGS: [&str; 8] = [
-    "Could you have a look, please?", "This worked before the last update.", "I can send more details if that helps.",
-    "It happens on both of my devices.", "I lost an hour of work over this.", "Please tell me when it is fixed.",
-    "My colleague sees exactly the same.", "Restarting does not change anything.",
+    "Could you have a look, please?",
+    "This worked before the last update.",
+    "I can send more details if that helps.",
+    "It happens on both of my devices.",
+    "I lost an hour of work over this.",
+    "Please tell me when it is fixed.",
+    "My colleague sees exactly the same.",
+    "Restarting does not change anything.",
 ];
 const FILLERS: [&str; 12] = [
     "I have used your product for three years and was always happy with it.",
@@ -160,9 +207,13 @@ impl Problem {
                 "When I use {feature} in the {part} and {action}, {symptom}. The same with {second}. It says {code}."
             ),
             1 => format!("In the {part} I have {feature} next to {second}. As soon as I {action}, {symptom} ({code})."),
-            2 => format!("{feature} does not work: I {action}, and then {symptom}. Only the {part} with {second} has it. \
-                 There is a code, {code}."),
-            _ => format!("After I {action} in {feature}, {symptom}. My {part} is set to {second}; the message was {code}."),
+            2 => format!(
+                "{feature} does not work: I {action}, and then {symptom}. Only the {part} with {second} has it. \
+                 There is a code, {code}."
+            ),
+            _ => format!(
+                "After I {action} in {feature}, {symptom}. My {part} is set to {second}; the message was {code}."
+            ),
         }
     }
 }

@@ -162,9 +162,8 @@ mod tests {
         fs::write(&file, "one").unwrap();
         let path = beside(&file);
         let counts = Counts { line: 7, accepted: 5, replayed: 1, refused: 1 };
-        let open = |key: &str, from_start| {
-            Checkpoint::open(path.clone(), binding(&file, key), from_start).unwrap().counts()
-        };
+        let open =
+            |key: &str, from_start| Checkpoint::open(path.clone(), binding(&file, key), from_start).unwrap().counts();
         let mut checkpoint = Checkpoint::open(path.clone(), binding(&file, "k"), false).unwrap();
         checkpoint.save(counts);
         assert_eq!(open("k", false), counts);

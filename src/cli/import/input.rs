@@ -282,7 +282,9 @@ mod tests {
 
     #[test]
     fn a_source_is_named_after_its_file() {
-        for (file, name) in [("a/Old Tickets.csv.gz", "old-tickets"), ("titanium.jsonl.gz", "titanium"), ("-", "import")] {
+        for (file, name) in
+            [("a/Old Tickets.csv.gz", "old-tickets"), ("titanium.jsonl.gz", "titanium"), ("-", "import")]
+        {
             assert_eq!(source_name(Path::new(file)), name);
         }
     }

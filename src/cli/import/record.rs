@@ -191,9 +191,9 @@ impl Mapper {
     }
 
     fn gather(&mut self, key: String, value: Value, to: &mut Gathered) {
-        let found = NAMES.iter().find_map(|(field, names)| {
-            names.iter().position(|name| *name == key).map(|rank| (*field, rank))
-        });
+        let found = NAMES
+            .iter()
+            .find_map(|(field, names)| names.iter().position(|name| *name == key).map(|rank| (*field, rank)));
         let label = key.strip_prefix("label_").or_else(|| key.strip_prefix("labels_"));
         match value {
             Value::Null => {}
@@ -399,9 +399,15 @@ mod tests {
 
     #[test]
     fn moments_are_read_in_their_usual_forms() {
-        for text in ["2026-05-03T12:00:00Z", "2026-05-03T14:00:00+02:00", "2026-05-03 12:00:00", "2026-05-03 12:00",
-            "2026-05-03T12:00:00.000+0000", "1777809600", "1777809600000"]
-        {
+        for text in [
+            "2026-05-03T12:00:00Z",
+            "2026-05-03T14:00:00+02:00",
+            "2026-05-03 12:00:00",
+            "2026-05-03 12:00",
+            "2026-05-03T12:00:00.000+0000",
+            "1777809600",
+            "1777809600000",
+        ] {
             assert_eq!(parse_moment(text).map(|time| time.seconds), Ok(1_777_809_600), "{text}");
         }
         assert_eq!(parse_moment("2026-05-03").map(|time| time.seconds), Ok(1_777_766_400));

@@ -215,9 +215,7 @@ impl Import<'_> {
             Some(Answer::Refused(refused)) if is_passing_code(Code::from(refused.code)) => {
                 return Err(Status::new(Code::from(refused.code), refused.message));
             }
-            Some(Answer::Refused(refused)) => {
-                Settled::Refused(words(&refused.message, &refused.field_violations))
-            }
+            Some(Answer::Refused(refused)) => Settled::Refused(words(&refused.message, &refused.field_violations)),
             None => return Err(Status::internal("the server's acknowledgement says nothing")),
         };
         state.open[index].settled = Some(settled);

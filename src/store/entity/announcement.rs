@@ -1,7 +1,7 @@
 //! Announcements.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::announcement::Announcement;
 use crate::domain::announcement::{AnnouncementState, Stage};

@@ -1,7 +1,7 @@
 //! Tries at deliveries.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::delivery::Attempt;
 use crate::domain::delivery::AttemptOutcome;

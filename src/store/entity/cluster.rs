@@ -1,7 +1,7 @@
 //! Clusters.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::cluster::Cluster;
 use crate::domain::cluster::ClusterState;

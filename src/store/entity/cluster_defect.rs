@@ -1,7 +1,7 @@
 //! Links of clusters and defects.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::cluster::ClusterDefect;
 use crate::domain::id::{ClusterId, DefectId, OperationId, TenantId};

@@ -1,7 +1,7 @@
 //! Constraints people left.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::cluster::Constraint;
 use crate::domain::id::{ClusterId, ConstraintId, OperationId, ReportId, TenantId};

@@ -1,7 +1,7 @@
 //! Contact points.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::customer::ContactPoint;
 use crate::domain::customer::{ChannelKind, ContactState};

@@ -1,7 +1,7 @@
 //! Customers.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::customer::Customer;
 use crate::domain::id::{CustomerId, TenantId};

@@ -1,7 +1,7 @@
 //! Defects.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::defect::Defect;
 use crate::domain::defect::DefectState;

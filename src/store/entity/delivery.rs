@@ -1,7 +1,7 @@
 //! Deliveries.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::announcement::Stage;
 use crate::domain::coverage::Verdict;

@@ -1,7 +1,7 @@
 //! Deployments.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::id::{DeploymentId, ProductId, ReleaseId, TenantId};
 use crate::domain::release::Deployment;

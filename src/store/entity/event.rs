@@ -1,7 +1,7 @@
 //! The history.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::event::Event;
 use crate::domain::event::EventKind;

@@ -1,7 +1,7 @@
 //! Installations.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::customer::Installation;
 use crate::domain::id::{CustomerId, InstallationId, ProductId, TenantId};

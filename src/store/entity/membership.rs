@@ -1,7 +1,7 @@
 //! Which cluster each report is in.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::id::{ClusterId, CustomerId, OperationId, ReportId, TenantId};
 use crate::domain::report::Membership;

@@ -1,7 +1,7 @@
 //! Operations that can be undone.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::cluster::Operation;
 use crate::domain::cluster::OperationKind;

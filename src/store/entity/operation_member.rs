@@ -1,7 +1,7 @@
 //! How reports stood before an operation.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::cluster::OperationMember;
 use crate::domain::id::{OperationId, ReportId};

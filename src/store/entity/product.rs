@@ -1,7 +1,7 @@
 //! Products.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::id::{ProductId, TenantId};
 use crate::domain::product::Lines;

@@ -1,7 +1,7 @@
 //! Releases.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::coverage::ReleaseState;
 use crate::domain::id::{ProductId, ReleaseId, TenantId};

@@ -1,7 +1,7 @@
 //! Which release fixes which defect.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::id::{DefectId, ReleaseId, TenantId};
 use crate::domain::release::ReleaseFix;

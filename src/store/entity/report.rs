@@ -1,7 +1,7 @@
 //! Reports.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::id::{ClusterId, CustomerId, ProductId, ReportId, TenantId};
 use crate::domain::report::Report;

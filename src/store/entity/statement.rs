@@ -1,11 +1,13 @@
 //! The told-truth ledger.
 
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 use crate::domain::announcement::Stage;
 use crate::domain::coverage::Verdict;
-use crate::domain::id::{AnnouncementId, ClusterId, CustomerId, DefectId, DeliveryId, ReleaseId, StatementId, TenantId};
+use crate::domain::id::{
+    AnnouncementId, ClusterId, CustomerId, DefectId, DeliveryId, ReleaseId, StatementId, TenantId,
+};
 use crate::domain::ledger::Statement;
 use crate::domain::ledger::StatementState;
 use crate::domain::time::Timestamp;
