@@ -22,6 +22,8 @@ use crate::grpc::proto::admin_service_client::AdminServiceClient;
 use crate::grpc::proto::announcement_service_client::AnnouncementServiceClient;
 use crate::grpc::proto::cluster_service_client::ClusterServiceClient;
 use crate::grpc::proto::customer_service_client::CustomerServiceClient;
+use crate::grpc::proto::defect_service_client::DefectServiceClient;
+use crate::grpc::proto::event_service_client::EventServiceClient;
 use crate::grpc::proto::release_service_client::ReleaseServiceClient;
 use crate::grpc::proto::report_service_client::ReportServiceClient;
 
@@ -176,6 +178,16 @@ impl Client {
     /// Customers.
     pub(crate) fn customers(&self) -> CustomerServiceClient<Service> {
         CustomerServiceClient::new(self.service()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Defects.
+    pub(crate) fn defects(&self) -> DefectServiceClient<Service> {
+        DefectServiceClient::new(self.service()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The history.
+    pub(crate) fn events(&self) -> EventServiceClient<Service> {
+        EventServiceClient::new(self.service()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// Tenants, keys, products and policies.

@@ -84,7 +84,8 @@ reporter_email):
                reporter_webhook; reporter_stream; locale; time_zone
   labels       component severity priority category, an object `labels`, label_… and what --label names
 A report without a reporter gets a customer of its own with the id unknown:SOURCE/REFERENCE: nobody can be told, and
-nobody is taken for somebody else. Other fields are left out and named at the end.";
+nobody is taken for somebody else. One without words is titled with its reference. Other fields are left out and named
+at the end.";
 
 /// Runs the verb.
 ///

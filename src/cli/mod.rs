@@ -19,6 +19,7 @@ pub(crate) mod announcement;
 pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod demo;
 pub(crate) mod import;
 pub(crate) mod release;
 pub(crate) mod report;
@@ -57,6 +58,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show the whole loop on a server of its own.
+    Demo(demo::DemoArgs),
     /// Run the service.
     Serve,
     /// Show, check or describe the configuration.
@@ -185,6 +188,7 @@ fn execute(command: Command, globals: &Globals) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match command {
+            Command::Demo(args) => demo::run(args, globals).await,
             Command::Serve => serve::run(globals).await,
             Command::Migrate => migrate::run(globals).await,
             Command::Key(command) => key::run(command, globals).await,

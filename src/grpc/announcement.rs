@@ -209,7 +209,7 @@ impl AnnouncementService for Api {
         let (said, stream) = mpsc::channel(16);
         let watcher = Watcher { api: self.clone(), call, limit, outstanding: HashMap::new(), said };
         // Ends with the client's stream, with the server, or when the client stops reading.
-        tokio::spawn(watcher.run(asked));
+        self.tasks.spawn(watcher.run(asked));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 
@@ -42,11 +43,13 @@ pub struct Api {
     pub(crate) app: Arc<App>,
     /// Cancelled when the server begins to go down: streams end, with what is needed to resume them.
     pub(crate) shutdown: CancellationToken,
+    /// Owns what outlives a handler: the far ends of streams.
+    pub(crate) tasks: TaskTracker,
 }
 
 impl Api {
     /// The API of this service.
-    pub fn new(app: Arc<App>, shutdown: CancellationToken) -> Self {
-        Self { app, shutdown }
+    pub fn new(app: Arc<App>, shutdown: CancellationToken, tasks: TaskTracker) -> Self {
+        Self { app, shutdown, tasks }
     }
 }

@@ -140,9 +140,10 @@ pub async fn open_store(config: &Config) -> Result<Store, StartError> {
                 .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
             Ok(Store::open_sqlite(path).await?)
         }
-        StoreConfig::Postgres { url, max_connections, min_connections: _, acquire_timeout, statement_timeout } => {
+        StoreConfig::Postgres { url, max_connections, min_connections, acquire_timeout, statement_timeout } => {
             let options = PostgresOptions {
                 max_connections: *max_connections,
+                min_connections: *min_connections,
                 acquire_timeout: *acquire_timeout,
                 statement_timeout: *statement_timeout,
             };
@@ -179,7 +180,7 @@ impl Server {
         let app = App::new(store, options.clock, intake, deliverer);
         let first_key = app.bootstrap().await?;
 
-        let api = Api::new(app.clone(), ending.stop.clone());
+        let api = Api::new(app.clone(), ending.stop.clone(), ending.tasks.clone());
         let services = Services::new(api, &config.grpc, ending.stop.clone()).await?;
         services.set_serving(true).await;
 
@@ -193,6 +194,14 @@ impl Server {
         let pages_ending = Ending { stop: pages_stop.clone(), ..ending.clone() };
         let stop = pages_stop.clone();
         http_door.open(&pages_ending, move |stream| door::serve_http(stream, pages.clone(), stop.clone()));
+
+        // Nobody's first report has to wait for the tenant's past to be read.
+        let warmed = app.clone();
+        ending.spawn(async move {
+            if let Err(error) = warmed.warm_matcher().await {
+                warn!(error = %chain(&error), "the matching indexes are not read yet; the first reports will do it");
+            }
+        });
 
         let passes = if options.run_passes {
             worker::passes(&worker::Settings::new(&config.reconcile, &config.delivery, &config.idempotency))

@@ -77,6 +77,8 @@ impl Reader<'_> {
 pub struct PostgresOptions {
     /// Connections of this process, at most.
     pub max_connections: u32,
+    /// Of them, kept open when nobody needs them.
+    pub min_connections: u32,
     /// How long to wait for one.
     pub acquire_timeout: Duration,
     /// How long one statement may take.
@@ -134,6 +136,7 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options
             .max_connections(postgres.max_connections)
+            .min_connections(postgres.min_connections)
             .acquire_timeout(postgres.acquire_timeout)
             .connect_timeout(postgres.acquire_timeout)
             .max_lifetime(Duration::from_secs(30 * 60))

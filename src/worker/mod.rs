@@ -28,6 +28,9 @@ pub use passes::{Settings, passes, run_until_idle};
 /// After a failure the wait doubles from the pass's own period up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// A pass that runs.
+type Run = BoxFuture<'static, Result<Progress, Error>>;
+
 /// Work that is done again and again.
 pub struct Pass {
     /// What the log calls it.
@@ -36,7 +39,7 @@ pub struct Pass {
     pub period: Duration,
     /// Who says so.
     hint: fn(&Wake) -> Option<&Notify>,
-    run: Box<dyn Fn(Arc<App>, Timestamp) -> BoxFuture<'static, Result<Progress, Error>> + Send + Sync>,
+    run: Box<dyn Fn(Arc<App>, Timestamp) -> Run + Send + Sync>,
 }
 
 impl Pass {
@@ -49,8 +52,8 @@ impl Pass {
 /// Runs a pass until the server goes down.
 pub(crate) async fn drive(pass: Pass, app: Arc<App>, shutdown: CancellationToken) {
     let mut wait = pass.period;
+    // Stops between runs, never inside one.
     while !shutdown.is_cancelled() {
-        // Stops between runs, never inside one.
         match AssertUnwindSafe(pass.run_once(&app, app.clock.now())).catch_unwind().await {
             Ok(Ok(Progress::More)) => {
                 wait = pass.period;

@@ -36,7 +36,12 @@ async fn open(folder: &Path) -> Store {
         return Store::open_sqlite(&folder.join("test.db")).await.expect("a database");
     };
     let timeout = Duration::from_secs(30);
-    let options = PostgresOptions { max_connections: 4, acquire_timeout: timeout, statement_timeout: timeout };
+    let options = PostgresOptions {
+        max_connections: 4,
+        min_connections: 0,
+        acquire_timeout: timeout,
+        statement_timeout: timeout,
+    };
     Store::open_postgres(&url, &options).await.expect("a database")
 }
 

@@ -98,7 +98,7 @@ impl Judge {
             Said::Correction if !self.standing.remove(&case) => {
                 self.falsely(message, &format!("they had not been told about {problem}"));
             }
-            Said::Correction if truth.hearing(&case) != Hearing::MustNot => {
+            Said::Correction if matches!(truth.hearing(&case), Hearing::Must(_)) => {
                 self.falsely(message, &format!("{problem} is fixed for them"));
             }
             Said::Correction => {}
@@ -136,12 +136,7 @@ impl Judge {
     }
 
     /// The figures, given the server's word on the loops: reports by state and reason.
-    pub(super) fn tally(
-        self,
-        truth: &Truth,
-        clusters: usize,
-        loops: &BTreeMap<(String, String), usize>,
-    ) -> Tally {
+    pub(super) fn tally(self, truth: &Truth, clusters: usize, loops: &BTreeMap<(String, String), usize>) -> Tally {
         let of = |state: &str| loops.iter().filter(|((known, _), _)| known == state).map(|(_, count)| count).sum();
         let told = truth.cases_of_reports().filter(|case| self.standing.contains(case)).count();
         let forgotten = self.forgotten(truth);

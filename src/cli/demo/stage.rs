@@ -17,9 +17,9 @@ use super::super::client::{self, CallError, Client, endpoint};
 use super::sinks::{SmtpSink, WebhookSink};
 use crate::clock::Clock;
 use crate::config::{Config, LoadOptions};
+use crate::grpc::proto;
 use crate::grpc::proto::watch_announcements_request::{Acknowledgement, Message as Said, Start, acknowledgement};
 use crate::grpc::proto::watch_announcements_response::{Message as Heard, StreamDelivery};
-use crate::grpc::proto;
 use crate::server::{Running, Server, StartOptions};
 use crate::telemetry;
 
@@ -73,7 +73,7 @@ impl Stage {
             "email.tls=none".to_owned(),
             "email.from=Demo Support <support@example.org>".to_owned(),
             "webhook.allow_http=true".to_owned(),
-            "webhook.allow_networks=127.0.0.0/8".to_owned(),
+            format!("webhook.allow_networks={}/32", webhooks.address().ip()),
             // Everybody here has one of three mail domains.
             "delivery.per_destination=16".to_owned(),
         ];
@@ -130,27 +130,31 @@ impl Stage {
     pub(super) async fn quiet(&self, deadline: Instant) -> anyhow::Result<()> {
         let asked = Instant::now();
         loop {
-            if asked.elapsed() >= CALM && self.since_last_event() >= CALM && !self.is_working().await? {
-                return Ok(());
-            }
+            let is_calm = asked.elapsed() >= CALM && self.since_last_event() >= CALM;
+            let work = if is_calm { self.work().await? } else { Some("changes happen all the time".to_owned()) };
+            let Some(work) = work else { return Ok(()) };
             if let Some(watcher) = self.watchers.iter().find(|watcher| watcher.is_finished()) {
                 bail!("the server ended a stream that is watched (task {})", watcher.id());
             }
             if Instant::now() >= deadline {
-                bail!("the server is still busy");
+                bail!("the server is still busy: {work}");
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
-    async fn is_working(&self) -> Result<bool, CallError> {
+    /// What the server is working on, in words; `None` if nothing is left.
+    async fn work(&self) -> Result<Option<String>, CallError> {
         let mut announcements = self.client.announcements();
         for state in ["PENDING", "SENDING"] {
             let filter = format!("state = {state}");
             let request = proto::ListDeliveriesRequest { page_size: 1, filter, ..Default::default() };
             let page = client::call(request, async |request| announcements.list_deliveries(request).await).await?;
-            if !page.deliveries.is_empty() {
-                return Ok(true);
+            if let Some(delivery) = page.deliveries.first() {
+                let last = delivery.attempts.last().map(|attempt| format!("{}: {}", attempt.outcome, attempt.detail));
+                let last = last.unwrap_or_else(|| "no attempt yet".to_owned());
+                let kind = delivery.channel().as_str_name();
+                return Ok(Some(format!("delivery {} is {state}, {kind}, {last}", delivery.id)));
             }
         }
         let mut reports = self.client.reports();
@@ -158,11 +162,11 @@ impl Stage {
             let filter = format!("loop_reason = {reason}");
             let request = proto::ListReportsRequest { page_size: 1, filter, ..Default::default() };
             let page = client::call(request, async |request| reports.list_reports(request).await).await?;
-            if !page.reports.is_empty() {
-                return Ok(true);
+            if let Some(report) = page.reports.first() {
+                return Ok(Some(format!("the loop of {} is at {reason}", report.id)));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Takes everything down again.

@@ -143,17 +143,16 @@ impl Truth {
     /// The release that fixes a problem for somebody: of their own line for what is installed, in their region for what
     /// is rolled out.
     fn fixed_by(&self, problem: &str, product: &corpus::Product, runs: &Runs) -> Option<String> {
-        let fixing = self.shipped.iter().filter(|shipped| {
-            shipped.product == product.key && !shipped.is_yanked && shipped.fixes.contains(&problem)
-        });
+        let fixing = self
+            .shipped
+            .iter()
+            .filter(|shipped| shipped.product == product.key && !shipped.is_yanked && shipped.fixes.contains(&problem));
         let mut fixing = fixing.filter(|shipped| match product.scheme {
             Scheme::Semver => {
                 let Some(version) = &runs.version else { return false };
                 product.lines.is_empty() || line(version) == line(&shipped.version)
             }
-            Scheme::Continuous => {
-                shipped.reached.iter().any(|region| region.is_none() || *region == runs.region)
-            }
+            Scheme::Continuous => shipped.reached.iter().any(|region| region.is_none() || *region == runs.region),
         });
         fixing.next().map(|shipped| shipped.version.clone())
     }

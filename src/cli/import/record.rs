@@ -169,6 +169,11 @@ impl Mapper {
         }
         reporter.contact_points = contact_points;
 
+        let (mut title, body) = (take(Field::Title), take(Field::Body));
+        if title.is_empty() && body.is_empty() {
+            // Trackers have such rows. Whoever wrote it wants to hear back all the same.
+            title.clone_from(&external_id);
+        }
         let product = take(Field::Product);
         let product = if product.is_empty() { product } else { format!("{}{product}", self.product_prefix) };
         let report = proto::ReportInput {
@@ -176,8 +181,8 @@ impl Mapper {
             external_id,
             reporter: Some(reporter),
             product,
-            title: take(Field::Title),
-            body: take(Field::Body),
+            title,
+            body,
             version: take(Field::Version),
             platform: take(Field::Platform),
             environment: take(Field::Environment),
@@ -211,6 +216,8 @@ impl Mapper {
             Value::Array(_) => self.ignore(key),
             scalar => {
                 let text = match scalar {
+                    // No database keeps a NUL, and it says nothing.
+                    Value::String(text) if text.contains('\0') => text.replace('\0', ""),
                     Value::String(text) => text,
                     other => other.to_string(),
                 };
@@ -395,6 +402,13 @@ mod tests {
         };
         assert_eq!(reporter(&id).customer_id, id);
         assert_eq!(reporter("4711").external_id, "4711");
+    }
+
+    #[test]
+    fn a_row_without_words_is_kept_under_its_reference_and_nul_is_left_out() {
+        let report = read(&mut mapper(), json!({ "id": "A-1", "title": " ", "body": "" })).unwrap();
+        assert_eq!(report.title, "A-1");
+        assert_eq!(read(&mut mapper(), json!({ "id": 1, "body": "a\0b" })).unwrap().body, "ab");
     }
 
     #[test]
