@@ -233,7 +233,7 @@ impl Index {
         let standings = decide::standings(&self.policy, &evidence);
         let best = standings.first();
         Placement {
-            decision: decide::decide(&self.policy, best),
+            decision: decide::decide(&self.policy, &standings),
             score: best.map_or(0.0, |best| best.score),
             signals: best.map_or_else(Vec::new, |best| self.signals(features, &query, &evidence, best)),
         }

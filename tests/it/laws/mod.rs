@@ -1,0 +1,16 @@
+//! The laws of the design, each by tests that carry its number. Law 14 (erasure) comes with the operation.
+
+mod late;
+mod durable;
+mod corrections;
+mod consent;
+mod forgotten;
+mod history;
+mod hostile;
+mod once;
+mod one_home;
+mod people;
+mod retries;
+mod shipped;
+mod tenants;
+mod twins;

@@ -1,0 +1,171 @@
+//! A small real mail server on a free port. It keeps what it accepted, and fails when its recipient's name says so.
+//!
+//! How the name before the `@` begins decides the answer, as in `tests/python/smtp_server.py`:
+//!
+//! - `bounce-NNN`: RCPT TO is answered NNN; `refuse-NNN`: the message itself is.
+//! - `greylist`: the first RCPT TO of an address is answered 451, later ones are accepted.
+//! - `drop`: the message is kept, but the connection ends before its 250.
+//! - `hang`: the message is kept, and nothing is ever said again.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use super::Mail;
+
+/// See the module's docs.
+pub(crate) struct Mailbox {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    listener: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    mails: Mutex<Vec<Mail>>,
+    greylisted: Mutex<HashSet<String>>,
+    arrived: Notify,
+}
+
+impl Mailbox {
+    /// Opens it.
+    pub(crate) async fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let shared = Arc::new(Shared::default());
+        let state = shared.clone();
+        let listener = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = state.clone();
+                tokio::spawn(async move {
+                    // A sender that hangs up is a sender's right.
+                    let _ = converse(stream, &shared).await;
+                });
+            }
+        });
+        Self { address, shared, listener }
+    }
+
+    /// Everything that arrived, oldest first.
+    pub(crate) fn all(&self) -> Vec<Mail> {
+        self.shared.mails.lock().expect("nobody panics while holding it").clone()
+    }
+
+    /// What arrived for this address, oldest first.
+    pub(crate) fn to(&self, address: &str) -> Vec<Mail> {
+        self.all().into_iter().filter(|mail| mail.recipient == address).collect()
+    }
+
+    /// Returns once this many mails have arrived for this address.
+    pub(crate) async fn arrivals(&self, address: &str, count: usize) {
+        loop {
+            let mut next = pin!(self.shared.arrived.notified());
+            next.as_mut().enable();
+            if self.to(address).len() >= count {
+                return;
+            }
+            next.await;
+        }
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+/// The code in a name such as `bounce-550`, if it begins so.
+fn scripted(recipient: &str, word: &str) -> Option<String> {
+    let code: String = recipient.strip_prefix(word)?.strip_prefix('-')?.chars().take(3).collect();
+    code.chars().all(|c| c.is_ascii_digit()).then_some(code)
+}
+
+async fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 mail.test ready\r\n").await?;
+    let mut recipients: Vec<String> = Vec::new();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if stream.read_until(b'\n', &mut line).await? == 0 {
+            return Ok(());
+        }
+        let command = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let verb = command.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+        let reply = match verb.as_str() {
+            "EHLO" => "250-mail.test\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES".to_owned(),
+            "RCPT" => {
+                let address = command.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+                if let Some(code) = scripted(&address, "bounce") {
+                    format!("{code} {}.1.1 No such mailbox", &code[..1])
+                } else if address.starts_with("greylist")
+                    && shared.greylisted.lock().expect("nobody panics while holding it").insert(address.clone())
+                {
+                    "451 4.7.1 Greylisted, try again later".to_owned()
+                } else {
+                    recipients.push(address);
+                    "250 2.1.5 Known here".to_owned()
+                }
+            }
+            "DATA" => {
+                stream.write_all(b"354 Go on\r\n").await?;
+                let raw = read_data(&mut stream).await?;
+                let refused = recipients.iter().find_map(|recipient| scripted(recipient, "refuse"));
+                if let Some(code) = refused {
+                    recipients.clear();
+                    format!("{code} {}.7.1 Refused as the test asked", &code[..1])
+                } else {
+                    {
+                        let mut mails = shared.mails.lock().expect("nobody panics while holding it");
+                        mails.extend(recipients.iter().map(|recipient| Mail::read(recipient, &raw)));
+                    }
+                    shared.arrived.notify_waiters();
+                    if recipients.iter().any(|recipient| recipient.starts_with("drop")) {
+                        return Ok(());
+                    }
+                    if recipients.iter().any(|recipient| recipient.starts_with("hang")) {
+                        std::future::pending::<()>().await;
+                    }
+                    recipients.clear();
+                    "250 2.0.0 Kept".to_owned()
+                }
+            }
+            "QUIT" => {
+                stream.write_all(b"221 2.0.0 Bye\r\n").await?;
+                return Ok(());
+            }
+            "MAIL" | "RSET" => {
+                recipients.clear();
+                "250 2.0.0 Yes".to_owned()
+            }
+            "HELO" | "NOOP" => "250 2.0.0 Yes".to_owned(),
+            _ => "500 5.5.1 What?".to_owned(),
+        };
+        stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+    }
+}
+
+/// The message up to its final dot, with dots unstuffed (RFC 5321, 4.5.2).
+async fn read_data(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+    let mut raw = Vec::new();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if stream.read_until(b'\n', &mut line).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        assert!(line.ends_with(b"\r\n"), "lines end in CRLF: {:?}", String::from_utf8_lossy(&line));
+        match line.strip_prefix(b".") {
+            Some(b"\r\n") => return Ok(String::from_utf8(raw).expect("mails are UTF-8")),
+            Some(rest) => raw.extend_from_slice(rest),
+            None => raw.extend_from_slice(&line),
+        }
+    }
+}
