@@ -14,7 +14,7 @@ use tracing::debug;
 
 use crate::domain::announcement::{APPROVED_BY_POLICY, Announcement, AnnouncementState, Stage};
 use crate::domain::customer::{ChannelKind, ContactPoint, ContactState, Customer};
-use crate::domain::delivery::{Delivery, DeliveryState};
+use crate::domain::delivery::{Delivery, DeliveryState, REJECTED, RETRIES_EXHAUSTED};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::id::{AnnouncementId, ClusterId, CustomerId, DeliveryId, StatementId};
 use crate::domain::ledger::{self, Due, Statement, StatementState};
@@ -270,7 +270,7 @@ impl Writer<'_> {
         });
         let failed = slots
             .filter_map(|slot| evaluation.statements.iter().find(|statement| statement.id == slot))
-            .filter(|statement| statement.delivery_id.is_some())
+            .filter(|statement| [REJECTED, RETRIES_EXHAUSTED].contains(&statement.reason.as_str()))
             .map(|statement| statement.update_time)
             .max();
         failed.is_none_or(|failed| {

@@ -118,6 +118,9 @@ impl SubmitArgs {
         if let Some(error) = &service.first_error {
             bail!("{} reports were not accepted; the first because: {error}", service.error_count);
         }
+        if service.answered() == 0 {
+            bail!("no report was accepted within {} s; measure longer, or with fewer in flight", self.seconds);
+        }
         Ok(())
     }
 

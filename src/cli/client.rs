@@ -35,8 +35,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A silent connection is asked whether it is alive, so that a vanished server is noticed on a stream too.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Tries of a call that finds the server unavailable: about eight seconds, enough for a restart.
+/// Tries of a call that the server was not ready for: about eight seconds, enough for a replica to take over.
 const TRIES: u32 = 6;
+/// Tries of a call that nobody answers: a person with a wrong address wants to know soon.
+const TRIES_UNANSWERED: u32 = 3;
 /// Pages and streams carry many reports; a server sends none larger than this.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -216,11 +218,15 @@ pub(crate) async fn call<M: Clone, T>(
         request.set_timeout(CALL_TIMEOUT);
         match send(request).await {
             Ok(response) => return Ok(response.into_inner()),
-            Err(status) if status.code() == Code::Unavailable && tried < TRIES => {
+            Err(status) => {
+                let is_answered = status.get_details_error_info().is_some();
+                let tries = if is_answered { TRIES } else { TRIES_UNANSWERED };
+                if status.code() != Code::Unavailable || tried >= tries {
+                    return Err(status.into());
+                }
                 tokio::time::sleep(backoff(tried, &status)).await;
                 tried += 1;
             }
-            Err(status) => return Err(status.into()),
         }
     }
 }

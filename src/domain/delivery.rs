@@ -179,6 +179,11 @@ pub struct RetrySchedule {
     pub max_age: Duration,
 }
 
+/// Why a delivery failed whose every address refused it.
+pub const REJECTED: &str = "rejected";
+/// Why a delivery failed whose tries are used up.
+pub const RETRIES_EXHAUSTED: &str = "retries_exhausted";
+
 /// What follows from an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
@@ -207,7 +212,7 @@ impl Delivery {
         match outcome {
             Outcome::Delivered => Settled::Told,
             Outcome::Rejected { bounced: true } => Settled::NextContact { reason: "bounced", bounced: true },
-            Outcome::Rejected { bounced: false } => Settled::NextContact { reason: "rejected", bounced: false },
+            Outcome::Rejected { bounced: false } => Settled::NextContact { reason: REJECTED, bounced: false },
             Outcome::Unknown if self.channel == ChannelKind::Email && self.unknown_count >= 1 => Settled::Unconfirmed,
             Outcome::Unknown => match self.next_try(schedule, now, dice, None) {
                 Some(time) => Settled::Again(time),
@@ -217,7 +222,7 @@ impl Delivery {
                 Some(time) => Settled::Again(time),
                 // It may have arrived in an earlier try of unknown outcome: another address would be a second telling.
                 None if self.unknown_count > 0 => Settled::Unconfirmed,
-                None => Settled::NextContact { reason: "retries_exhausted", bounced: false },
+                None => Settled::NextContact { reason: RETRIES_EXHAUSTED, bounced: false },
             },
         }
     }
@@ -312,7 +317,7 @@ mod tests {
     fn a_delivery_fails_when_its_tries_or_its_time_are_used_up() {
         let mut webhook = delivery(ChannelKind::Webhook);
         webhook.contact_attempt_count = 3;
-        let exhausted = Settled::NextContact { reason: "retries_exhausted", bounced: false };
+        let exhausted = Settled::NextContact { reason: RETRIES_EXHAUSTED, bounced: false };
         let retry = Outcome::Retry { not_before: None };
         assert_eq!(webhook.settle(&retry, &schedule(), Timestamp::from_micros(0), 0.5), exhausted);
         webhook.contact_attempt_count = 1;

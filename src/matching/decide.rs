@@ -46,8 +46,9 @@ impl Policy {
         (self.attach + self.suggest.min(self.attach)) / 2.0
     }
 
-    fn attaches(&self, score: f64, runner_up: f64) -> bool {
-        score >= self.attach || (score >= self.clear && score >= self.lead * runner_up)
+    fn attaches(&self, best: &Standing, runner_up: f64) -> bool {
+        let is_ahead = best.score >= self.clear && best.score >= self.lead * runner_up;
+        best.score >= self.attach || (is_ahead && !best.contradicted)
     }
 }
 
@@ -153,6 +154,8 @@ pub(super) struct Standing {
     pub(super) rank: Rank,
     pub(super) score: f64,
     pub(super) ground: Ground,
+    /// A number, platform or code differs: being ahead of others is not enough then.
+    pub(super) contradicted: bool,
 }
 
 impl Standing {
@@ -183,6 +186,7 @@ pub(super) fn standings(policy: &Policy, evidence: &Evidence) -> Vec<Standing> {
         rank: exact.rank,
         score: 1.0,
         ground: if exact.by_fingerprint { Ground::Fingerprint } else { Ground::ExactText },
+        contradicted: false,
     });
     let near = evidence.near.iter().enumerate().map(|(at, near)| {
         let score = near.comparison.score();
@@ -192,7 +196,8 @@ pub(super) fn standings(policy: &Policy, evidence: &Evidence) -> Vec<Standing> {
             score
         };
         let ground = Ground::Alike { near: at, capped: capped - score };
-        Standing { cluster: near.cluster, rank: near.rank, score: capped, ground }
+        let contradicted = near.comparison.is_contradicted();
+        Standing { cluster: near.cluster, rank: near.rank, score: capped, ground, contradicted }
     });
     let mut all: Vec<Standing> = exact.chain(near).filter(|standing| !barred.contains(&standing.cluster)).collect();
     all.sort_by(Standing::order);
@@ -223,13 +228,12 @@ fn barred(policy: &Policy, evidence: &Evidence) -> BTreeSet<ClusterId> {
 
 /// Decides by the best standing and how far it is ahead.
 pub(super) fn decide(policy: &Policy, standings: &[Standing]) -> Decision {
-    let Some(&Standing { cluster, rank: Rank { report, .. }, score, ground, .. }) = standings.first() else {
-        return Decision::New;
-    };
+    let Some(best) = standings.first() else { return Decision::New };
+    let &Standing { cluster, rank: Rank { report, .. }, score, ground, .. } = best;
     let runner_up = standings.get(1).map_or(0.0, |standing| standing.score);
     let is_capped = matches!(ground, Ground::Alike { capped, .. } if capped < 0.0);
     // An exact match attaches whatever the thresholds are.
-    if !matches!(ground, Ground::Alike { .. }) || policy.attaches(score, runner_up) && !is_capped {
+    if !matches!(ground, Ground::Alike { .. }) || policy.attaches(best, runner_up) && !is_capped {
         Decision::Attach { cluster, report }
     } else if score >= policy.suggest {
         Decision::Suggest { cluster, report }

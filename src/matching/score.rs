@@ -208,6 +208,11 @@ impl Comparison {
         self.telling_names == 0 && (self.telling_words == 0 || 3 * self.telling_words + self.generic_words < 5)
     }
 
+    /// Whether a number, a platform or a code differs.
+    pub(super) fn is_contradicted(&self) -> bool {
+        self.numbers_differ || self.facets_differ || self.codes_differ
+    }
+
     /// The reasons, those that changed nothing left out.
     pub(super) fn signals(
         &self,

@@ -71,9 +71,17 @@ async fn every_method_is_refused_without_a_key_and_with_a_wrong_one() {
     let wrong = server.with_key(&mistyped).await;
     for (path, _, message) in every::requests(&things) {
         let refused = nobody.raw(&path, message.clone()).await.expect_err(&path);
-        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CREDENTIALS_MISSING"), "{path}");
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::Unauthenticated, "CREDENTIALS_MISSING"),
+            "{path}"
+        );
         let refused = wrong.raw(&path, message).await.expect_err(&path);
-        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CREDENTIALS_INVALID"), "{path}");
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::Unauthenticated, "CREDENTIALS_INVALID"),
+            "{path}"
+        );
     }
 }
 
@@ -162,7 +170,8 @@ async fn a_policy_is_changed_field_by_field_and_guarded() {
     let default = read().await;
     assert!(!default.acknowledge && default.approval_threshold.is_none());
     assert_eq!((default.multi_defect(), default.time_zone.as_str()), (policy::MultiDefect::All, "UTC"));
-    let changed = server.policy(Policy { approval_threshold: Some(5), ..Policy::default() }, &["approval_threshold"]).await;
+    let changed =
+        server.policy(Policy { approval_threshold: Some(5), ..Policy::default() }, &["approval_threshold"]).await;
     assert_eq!(changed.approval_threshold, Some(5));
     assert_eq!(changed.time_zone, "UTC", "what the mask does not name stays");
     let cleared = server.policy(Policy::default(), &["approval_threshold"]).await;

@@ -34,7 +34,10 @@ async fn an_update_changes_what_the_mask_names_and_nothing_else() {
     let more = Cluster { workaround: String::new(), ..new };
     server.clusters().update_cluster(update(more, &[])).await.expect("an update");
     let cluster = server.cluster(&id).await;
-    assert_eq!((cluster.title.as_str(), cluster.guidance.as_str()), ("PDF export is cut short", "Ask for the document."));
+    assert_eq!(
+        (cluster.title.as_str(), cluster.guidance.as_str()),
+        ("PDF export is cut short", "Ask for the document.")
+    );
     assert_eq!(cluster.workaround, "Export in two halves.");
     // With one, a field can be emptied.
     let emptied = Cluster { id: id.clone(), ..Cluster::default() };
@@ -159,7 +162,10 @@ async fn steps_that_make_no_sense_are_refused_with_the_reason() {
     let refused = server.clusters().split_cluster(split(&ada.cluster_id, &[&ada.id])).await.expect_err("everything");
     assert!(["STATE_FORBIDS", "FIELD_INVALID"].contains(&reason(&refused).as_str()), "{refused:?}");
     let refused = server.clusters().split_cluster(split(&ada.cluster_id, &[&ben.id])).await.expect_err("not in it");
-    assert!(["STATE_FORBIDS", "FIELD_INVALID", "RESOURCE_NOT_FOUND"].contains(&reason(&refused).as_str()), "{refused:?}");
+    assert!(
+        ["STATE_FORBIDS", "FIELD_INVALID", "RESOURCE_NOT_FOUND"].contains(&reason(&refused).as_str()),
+        "{refused:?}"
+    );
     server.merge(&ben.cluster_id, &ada.cluster_id).await;
     let refused = server.clusters().merge_clusters(merge(&ben.cluster_id, &ada.cluster_id)).await.expect_err("gone");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "STATE_FORBIDS"));

@@ -26,21 +26,42 @@ async fn an_upsert_finds_a_customer_by_any_name_and_adds_to_them() {
     let first = first.await.expect("a customer");
     assert!(first.created);
     let ada = first.customer.expect("her");
-    let more = upsert(UpsertCustomerRequest { contact_points: vec![mail("ADA@example.org"), mail("ada@work.example")], ..Default::default() });
+    let more = upsert(UpsertCustomerRequest {
+        contact_points: vec![mail("ADA@example.org"), mail("ada@work.example")],
+        ..Default::default()
+    });
     let more = more.await.expect("the same");
     assert!(!more.created);
     let again = more.customer.expect("her");
-    assert_eq!((again.id.as_str(), again.display_name.as_str(), again.locale.as_str()), (ada.id.as_str(), "Ada", "en-GB"));
+    assert_eq!(
+        (again.id.as_str(), again.display_name.as_str(), again.locale.as_str()),
+        (ada.id.as_str(), "Ada", "en-GB")
+    );
     let addresses: Vec<_> = again.contact_points.iter().map(|contact| contact.address.as_str()).collect();
     assert_eq!(addresses, ["ada@example.org", "ada@work.example"]);
-    let same = upsert(UpsertCustomerRequest { customer_id: ada.id.clone(), display_name: "Ada".to_owned(), ..Default::default() });
+    let same = upsert(UpsertCustomerRequest {
+        customer_id: ada.id.clone(),
+        display_name: "Ada".to_owned(),
+        ..Default::default()
+    });
     assert_eq!(same.await.expect("nothing new").customer.expect("her").etag, again.etag, "nothing changed");
 
-    let other = upsert(UpsertCustomerRequest { external_id: "c-2".to_owned(), contact_points: vec![mail("ben@example.org")], ..Default::default() });
+    let other = upsert(UpsertCustomerRequest {
+        external_id: "c-2".to_owned(),
+        contact_points: vec![mail("ben@example.org")],
+        ..Default::default()
+    });
     other.await.expect("another");
-    let taken = upsert(UpsertCustomerRequest { external_id: "c-2".to_owned(), contact_points: vec![mail("ada@example.org")], ..Default::default() });
+    let taken = upsert(UpsertCustomerRequest {
+        external_id: "c-2".to_owned(),
+        contact_points: vec![mail("ada@example.org")],
+        ..Default::default()
+    });
     let refused = taken.await.expect_err("it is Ada's");
-    assert!(matches!(refused.code(), Code::InvalidArgument | Code::AlreadyExists | Code::FailedPrecondition), "{refused:?}");
+    assert!(
+        matches!(refused.code(), Code::InvalidArgument | Code::AlreadyExists | Code::FailedPrecondition),
+        "{refused:?}"
+    );
     reason(&refused);
 }
 
@@ -82,7 +103,11 @@ async fn an_installation_is_one_per_product_platform_and_environment() {
     let mut known: Vec<_> = customer.installations.iter().map(|it| format!("{} {}", it.platform, it.version)).collect();
     known.sort();
     assert_eq!(known, ["linux 2.4.0", "windows 2.4.1"]);
-    let request = RecordInstallationRequest { customer_id: ada.customer_id.clone(), product: "none".to_owned(), ..Default::default() };
+    let request = RecordInstallationRequest {
+        customer_id: ada.customer_id.clone(),
+        product: "none".to_owned(),
+        ..Default::default()
+    };
     let refused = server.customers().record_installation(request).await.expect_err("unknown");
     assert!(matches!(refused.code(), Code::NotFound | Code::InvalidArgument), "{refused:?}");
 }

@@ -43,7 +43,7 @@ async fn a_defect_is_found_by_id_and_by_tracker_and_key() {
         let request = GetDefectRequest { defect: name.to_owned() };
         let defect = server.defects().get_defect(request).await.expect(name).into_inner().defect.expect("it");
         assert_eq!((defect.tracker.as_str(), defect.key.as_str()), ("github", "acme/app#12"));
-        assert_eq!(defect.cluster_ids, [ada.cluster_id.clone()]);
+        assert_eq!(defect.cluster_ids, std::slice::from_ref(&ada.cluster_id));
     }
     let request = GetDefectRequest { defect: "github:acme/app#13".to_owned() };
     assert_eq!(reason(&server.defects().get_defect(request).await.expect_err("unknown")), "RESOURCE_NOT_FOUND");

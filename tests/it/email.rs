@@ -39,7 +39,8 @@ async fn an_address_that_does_not_exist_gives_way_to_the_next_and_is_not_used_ag
     let ada = told(&server, a_report().from("bounce-550@example.org").from("ada@example.org")).await;
     assert_eq!(server.mail_to("ada@example.org").len(), 1);
     assert_eq!(server.loop_of(&ada).await, "TOLD told");
-    let states: Vec<_> = server.customer(&ada.customer_id).await.contact_points.iter().map(ContactPoint::state).collect();
+    let states: Vec<_> =
+        server.customer(&ada.customer_id).await.contact_points.iter().map(ContactPoint::state).collect();
     assert_eq!(states, [contact_point::State::Bounced, contact_point::State::Active]);
     let delivery = server.delivery_to(&ada).await;
     assert_eq!((delivery.state(), delivery.attempt_count), (delivery::State::Delivered, 2));

@@ -35,7 +35,10 @@ async fn a_watch_says_at_once_where_it_can_be_resumed() {
             break event;
         }
     };
-    assert!([&ben.id, &ben.customer_id].contains(&&event.subject), "what happened meanwhile, and nothing twice: {event:?}");
+    assert!(
+        [&ben.id, &ben.customer_id].contains(&&event.subject),
+        "what happened meanwhile, and nothing twice: {event:?}"
+    );
 }
 
 #[tokio::test]

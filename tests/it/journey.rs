@@ -9,9 +9,7 @@ async fn a_reporter_hears_back_when_it_is_fixed_for_them_and_again_when_that_cha
     let server = Server::start().await;
 
     // Ada reports a problem. Nobody has reported it before.
-    let ada = server
-        .submitted(a_report().named("Ada").from("ada@example.org").version("2.4.0").reference("T-1"))
-        .await;
+    let ada = server.submitted(a_report().named("Ada").from("ada@example.org").version("2.4.0").reference("T-1")).await;
     assert_eq!(ada.placement.expect("a placement").decision(), placement::Decision::New);
     assert_eq!(ada.known_problem, None);
     let ada = ada.report.expect("her report");

@@ -40,8 +40,18 @@ const OUTSIDERS: [(&[&str], &[&str]); 4] = [
 ];
 /// What `domain` and `matching` do without: runtimes, wires, databases, clocks and disks.
 const NOT_PURE: [&str; 12] = [
-    "tokio", "tonic", "sea_orm", "axum", "hyper", "futures", "std::fs", "std::net", "std::thread", "std::env",
-    "SystemTime", "Instant",
+    "tokio",
+    "tonic",
+    "sea_orm",
+    "axum",
+    "hyper",
+    "futures",
+    "std::fs",
+    "std::net",
+    "std::thread",
+    "std::env",
+    "SystemTime",
+    "Instant",
 ];
 
 struct Source {
@@ -185,7 +195,14 @@ fn domain_and_matching_are_plain_rust() {
 fn nobody_below_the_server_sees_the_whole_configuration() {
     let below = |source: &Source| floor(&source.module).is_some_and(|floor| floor > 2);
     for source in sources().into_iter().filter(below) {
-        let whole = ["config::Config;", "config::Config,", "config::Config}", "config::{Config,", "config::Config\n", "&Config\n"];
+        let whole = [
+            "config::Config;",
+            "config::Config,",
+            "config::Config}",
+            "config::{Config,",
+            "config::Config\n",
+            "&Config\n",
+        ];
         for form in whole {
             assert!(!source.code.contains(form), "{} takes {form:?}", source.path);
         }

@@ -24,7 +24,9 @@ async fn a_release_recorded_again_adds_fixes_and_platforms() {
     let back = server.releases().record_release(a_release("2.4.1").planned().request).await;
     match back {
         Ok(answer) => assert_eq!(answer.into_inner().release.expect("it").state(), release::State::Released),
-        Err(refused) => assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "STATE_FORBIDS")),
+        Err(refused) => {
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "STATE_FORBIDS"))
+        }
     }
 }
 
@@ -56,7 +58,8 @@ async fn a_deployment_says_its_percentage_and_grows() {
     let unsaid = RecordDeploymentRequest { release_id: release.id.clone(), ..Default::default() };
     assert_eq!(fields(&server.releases().record_deployment(unsaid).await.expect_err("unsaid")), ["percent"]);
     for percent in [-1, 101] {
-        let wrong = RecordDeploymentRequest { release_id: release.id.clone(), percent: Some(percent), ..Default::default() };
+        let wrong =
+            RecordDeploymentRequest { release_id: release.id.clone(), percent: Some(percent), ..Default::default() };
         assert_eq!(fields(&server.releases().record_deployment(wrong).await.expect_err("wrong")), ["percent"]);
     }
     let none = server.deploy(&release, 0).await;

@@ -144,7 +144,10 @@ async fn asking_whether_it_is_known_stores_nothing() {
     let request = MatchReportRequest { report: Some(input), candidate_count: 5 };
     let answer = server.reports().match_report(request).await.expect("an answer").into_inner();
     let placement = answer.placement.expect("a placement");
-    assert_eq!((placement.decision(), placement.cluster_id.as_str()), (placement::Decision::Attach, ada.cluster_id.as_str()));
+    assert_eq!(
+        (placement.decision(), placement.cluster_id.as_str()),
+        (placement::Decision::Attach, ada.cluster_id.as_str())
+    );
     assert_eq!(answer.candidates[0].cluster_id, ada.cluster_id);
     assert_eq!(answer.candidates[0].report_id, ada.id);
     assert_eq!(server.list_reports("").await.len(), 1);
@@ -167,7 +170,9 @@ async fn a_stream_answers_each_report_in_order_and_a_refusal_does_not_end_it() {
         let answer = answers.message().await.expect("an answer").expect("one for each");
         assert_eq!(answer.client_token, number.to_string());
         match answer.result.expect("a result") {
-            stream_reports_response::Result::Accepted(accepted) => assert!(number % 10 != 3 && accepted.report.is_some()),
+            stream_reports_response::Result::Accepted(accepted) => {
+                assert!(number % 10 != 3 && accepted.report.is_some())
+            }
             stream_reports_response::Result::Refused(refused) => {
                 assert_eq!(number % 10, 3);
                 assert_eq!((refused.code, refused.reason.as_str()), (Code::InvalidArgument as i32, "FIELD_INVALID"));
@@ -230,10 +235,21 @@ async fn lists_are_filtered_and_what_cannot_be_is_explained() {
         let ids: Vec<_> = found.iter().map(|report| &report.id).collect();
         assert_eq!(ids, expected, "{filter}");
     }
-    for filter in ["colour = red", "loop_state = PURPLE", "cluster_id > clu_1", "cluster_id = rep_1", "source =", "source = a OR source = b"] {
+    for filter in [
+        "colour = red",
+        "loop_state = PURPLE",
+        "cluster_id > clu_1",
+        "cluster_id = rep_1",
+        "source =",
+        "source = a OR source = b",
+    ] {
         let request = ListReportsRequest { filter: filter.to_owned(), ..Default::default() };
         let refused = server.reports().list_reports(request).await.expect_err(filter);
-        assert_eq!((reason(&refused).as_str(), fields(&refused)), ("FIELD_INVALID", vec!["filter".to_owned()]), "{filter}");
+        assert_eq!(
+            (reason(&refused).as_str(), fields(&refused)),
+            ("FIELD_INVALID", vec!["filter".to_owned()]),
+            "{filter}"
+        );
     }
     let order = ListReportsRequest { order_by: "title".to_owned(), ..Default::default() };
     assert_eq!(fields(&server.reports().list_reports(order).await.expect_err("unknown")), ["order_by"]);
@@ -251,7 +267,8 @@ async fn a_page_token_belongs_to_its_filter() {
     }
     let request = ListReportsRequest { page_size: 1, ..Default::default() };
     let page = server.reports().list_reports(request.clone()).await.expect("a page").into_inner();
-    let request = ListReportsRequest { page_token: page.next_page_token, filter: "source = zendesk".to_owned(), ..request };
+    let request =
+        ListReportsRequest { page_token: page.next_page_token, filter: "source = zendesk".to_owned(), ..request };
     let refused = server.reports().list_reports(request).await.expect_err("another filter");
     assert_eq!(fields(&refused), ["page_token"]);
 }

@@ -28,11 +28,15 @@ fn write(server: &Server) -> tokio::task::JoinHandle<Result<String, tonic::Statu
             match caller.admin().upsert_product(request).await {
                 Ok(answer) => return Ok(answer.into_inner().product.expect("it").key),
                 // Whoever asks whether it is in progress was there first.
-                Err(status) if reason(&status) == "OVERLOADED" => tokio::task::yield_now().await,
+                Err(status) if is_overloaded(&status) => tokio::task::yield_now().await,
                 Err(status) => return Err(status),
             }
         }
     })
+}
+
+fn is_overloaded(status: &tonic::Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == "OVERLOADED")
 }
 
 /// Returns when a call is in progress: with room for one, another is told to come back.
@@ -144,9 +148,8 @@ async fn health_is_told_for_the_server_and_each_service_without_a_key() {
     let server = Server::start().await;
     let nobody = server.with_key("").await;
     let mut health = HealthClient::new(nobody.channel());
-    let services = Api::read().methods.into_iter().map(|method| {
-        method.path.split('/').next().expect("a service").to_owned()
-    });
+    let services =
+        Api::read().methods.into_iter().map(|method| method.path.split('/').next().expect("a service").to_owned());
     for service in services.chain([String::new()]) {
         let request = HealthCheckRequest { service: service.clone() };
         let answer = health.check(request).await.unwrap_or_else(|status| panic!("{service}: {status:?}"));
@@ -157,7 +160,10 @@ async fn health_is_told_for_the_server_and_each_service_without_a_key() {
 
     let request = HealthCheckRequest { service: String::new() };
     let mut watch = health.watch(request).await.expect("a watch").into_inner();
-    assert_eq!(soon("its state", watch.message()).await.expect("a state").expect("a state").status(), ServingStatus::Serving);
+    assert_eq!(
+        soon("its state", watch.message()).await.expect("a state").expect("a state").status(),
+        ServingStatus::Serving
+    );
     let down = tokio::spawn(server.shut_down());
     let next = soon("its next state", watch.next()).await;
     if let Some(Ok(next)) = next {
@@ -172,10 +178,10 @@ async fn reflection_describes_the_api_in_both_versions() {
     let nobody = server.with_key("").await;
     macro_rules! describes {
         ($version:ident) => {{
+            use tonic_reflection::pb::$version::ServerReflectionRequest;
             use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
             use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
             use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
-            use tonic_reflection::pb::$version::ServerReflectionRequest;
             let ask = |message| ServerReflectionRequest { host: String::new(), message_request: Some(message) };
             let requests = futures::stream::iter([
                 ask(MessageRequest::ListServices(String::new())),
@@ -213,7 +219,8 @@ async fn reflection_can_be_switched_off() {
 #[tokio::test]
 async fn a_method_that_does_not_exist_is_unimplemented_with_a_reason() {
     let server = Server::start().await;
-    for path in ["hearback.v1.ReportService/DeleteEverything", "hearback.v2.ReportService/GetReport", "nothing/at-all"] {
+    for path in ["hearback.v1.ReportService/DeleteEverything", "hearback.v2.ReportService/GetReport", "nothing/at-all"]
+    {
         let refused = server.raw(path, Vec::new()).await.expect_err(path);
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unimplemented, "UNSUPPORTED"), "{path}");
     }

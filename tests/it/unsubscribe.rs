@@ -56,7 +56,13 @@ async fn a_link_that_was_never_sent_unsubscribes_nobody() {
     let last = wrong.pop().expect("a link");
     wrong.push(if last == 'a' { 'b' } else { 'a' });
     let base = server.http_url("");
-    for link in [wrong, format!("{base}/u/"), format!("{base}/u/%00"), format!("{base}/u/..%2f"), format!("{base}/u/{}", "x".repeat(4_000))] {
+    for link in [
+        wrong,
+        format!("{base}/u/"),
+        format!("{base}/u/%00"),
+        format!("{base}/u/..%2f"),
+        format!("{base}/u/{}", "x".repeat(4_000)),
+    ] {
         assert_eq!(client.get(&link).send().await.expect("a page").status(), 404, "{link}");
         let post = client.post(&link).header("content-type", "application/x-www-form-urlencoded");
         let status = post.body("List-Unsubscribe=One-Click").send().await.expect("an answer").status();

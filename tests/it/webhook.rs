@@ -127,13 +127,15 @@ async fn networks_that_are_not_public_are_out_of_reach() {
     let receiver = Receiver::open().await;
     let server = Server::start_with(|config| config.webhook.allow_networks.clear()).await;
     rotate(&server).await;
-    let inward = [&receiver.url(), "http://10.0.0.1/", "http://[::1]:80/", "http://169.254.169.254/", "http://2130706433/"];
+    let inward =
+        [&receiver.url(), "http://10.0.0.1/", "http://[::1]:80/", "http://169.254.169.254/", "http://2130706433/"];
     for url in inward {
         let refused = server.try_submit(a_report().webhook(url)).await.expect_err("it is not public");
         assert_eq!(fields(&refused), ["report.reporter.contact_points[0].address"], "{url}");
     }
     // One that was let in by earlier settings is not reached either.
-    let server = server.restart_with(|config| config.webhook.allow_networks = vec!["127.0.0.0/8".parse().expect("one")]);
+    let server =
+        server.restart_with(|config| config.webhook.allow_networks = vec!["127.0.0.0/8".parse().expect("one")]);
     let server = server.await;
     let report = server.submit(a_report().webhook(&receiver.url()).version("2.4.0")).await;
     let server = server.restart_with(|config| config.webhook.allow_networks.clear()).await;

@@ -18,6 +18,9 @@ use super::workload::Workload;
 use crate::grpc::proto::placement::Decision;
 use crate::grpc::proto::{self, stream_reports_response};
 
+/// Longer ones count as this: an hour, in microseconds.
+const LATENCY_MAX: u64 = 3_600_000_000;
+
 const WARMING: u8 = 0;
 const MEASURING: u8 = 1;
 const STOPPING: u8 = 2;
@@ -56,7 +59,7 @@ pub(super) struct Figures {
 
 impl Figures {
     fn new() -> Self {
-        let latencies = Histogram::new(3).expect("three digits are a precision that it knows");
+        let latencies = Histogram::new_with_bounds(1, LATENCY_MAX, 3).expect("these bounds are well formed");
         Self { latencies, elapsed: Duration::ZERO, cpu: None, attached_count: 0, error_count: 0, first_error: None }
     }
 
@@ -227,5 +230,21 @@ async fn fill_stream(client: &Client, shared: &Shared, in_flight: usize, figures
             Some(Answer::Refused(refused)) => figures.error(|| refused.message),
             None => figures.error(|| "an acknowledgement that says nothing".to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_answers_are_not_cut_short() {
+        let mut figures = Figures::new();
+        for micros in [1_000, 2_000, 900_000, u64::MAX] {
+            figures.latencies.saturating_record(micros);
+        }
+        assert!((figures.latency_ms(50.0) - 2.0).abs() < 0.01, "{}", figures.latency_ms(50.0));
+        assert!(figures.latency_ms(75.0) > 899.0);
+        assert_eq!(figures.answered(), 4);
     }
 }

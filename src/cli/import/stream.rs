@@ -308,3 +308,6 @@ impl Products {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,8 @@ async fn law_12_one_click_in_a_mail_ends_mails_to_that_address() {
     let customer = server.customer(&ada.customer_id).await;
     assert_eq!(customer.contact_points[0].state(), contact_point::State::OptedOut);
     // Something new would be said; it is not.
-    let again = server.submit(a_report().from("ada@example.org").version("2.4.0").saying("Login shows a blank screen")).await;
+    let again =
+        server.submit(a_report().from("ada@example.org").version("2.4.0").saying("Login shows a blank screen")).await;
     server.link(&again, "jira:APP-7").await;
     server.release(a_release("2.4.2").fixing("jira:APP-7")).await;
     server.after(days(1)).await;

@@ -20,7 +20,9 @@ impl Process {
     async fn serve(database: &Database, is_first: bool) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hearback"));
         command.arg("serve").env_clear().current_dir(database.folder());
-        for flag in database.flags().iter().map(String::as_str).chain(["grpc.listen=127.0.0.1:0", "http.listen=127.0.0.1:0"]) {
+        for flag in
+            database.flags().iter().map(String::as_str).chain(["grpc.listen=127.0.0.1:0", "http.listen=127.0.0.1:0"])
+        {
             command.arg("--set").arg(flag);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -36,11 +38,12 @@ impl Process {
                     Ok(Some(line)) = log.next_line() => line,
                     else => panic!("the server ended: {said:#?}"),
                 };
-                key = key.take().or_else(|| {
-                    line.split_whitespace().find(|word| word.starts_with("hb_")).map(str::to_owned)
-                });
+                key = key
+                    .take()
+                    .or_else(|| line.split_whitespace().find(|word| word.starts_with("hb_")).map(str::to_owned));
                 if line.contains("serving gRPC on ") {
-                    address = line.split("serving gRPC on ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+                    address =
+                        line.split("serving gRPC on ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
                 }
                 said.push(line);
             }

@@ -52,8 +52,13 @@ async fn law_10_every_loop_has_a_state_and_a_reason() {
     assert_eq!(listed("loop_state = CLOSED").await, 4);
     assert_eq!(listed("loop_state = TOLD").await, 1);
     for ((state, reason), count) in by_reason {
-        let state = report::LoopState::try_from(state).expect("a state").as_str_name().trim_start_matches("LOOP_STATE_");
-        assert_eq!(listed(&format!("loop_state = {state} AND loop_reason = {reason}")).await, count, "{state} {reason}");
+        let state =
+            report::LoopState::try_from(state).expect("a state").as_str_name().trim_start_matches("LOOP_STATE_");
+        assert_eq!(
+            listed(&format!("loop_state = {state} AND loop_reason = {reason}")).await,
+            count,
+            "{state} {reason}"
+        );
     }
 }
 
@@ -86,7 +91,10 @@ async fn law_10_who_could_not_be_reached_is_told_when_they_can() {
     assert_eq!(server.loop_of(&ada).await, "CLOSED no_contact_point");
     let request = UpsertCustomerRequest {
         external_id: "c-1".to_owned(),
-        contact_points: vec![ContactPointInput { channel: Channel::Email.into(), address: "ada@example.org".to_owned() }],
+        contact_points: vec![ContactPointInput {
+            channel: Channel::Email.into(),
+            address: "ada@example.org".to_owned(),
+        }],
         ..UpsertCustomerRequest::default()
     };
     server.customers().upsert_customer(request).await.expect("an address");

@@ -102,7 +102,10 @@ async fn law_15_a_token_of_nowhere_is_refused() {
             Ok(mut stream) => soon("an answer", stream.message()).await.expect_err(token),
         };
         assert!(
-            matches!((refused.code(), reason(&refused).as_str()), (Code::OutOfRange, "CURSOR_UNKNOWN") | (Code::InvalidArgument, "FIELD_INVALID")),
+            matches!(
+                (refused.code(), reason(&refused).as_str()),
+                (Code::OutOfRange, "CURSOR_UNKNOWN") | (Code::InvalidArgument, "FIELD_INVALID")
+            ),
             "{token}: {refused:?}"
         );
     }
@@ -145,7 +148,11 @@ async fn law_16_what_callers_call_the_time_orders_nothing() {
     let none = server.submit(a_report().from("c@example.org")).await;
     let order: Vec<String> = server.list_reports("").await.into_iter().map(|report| report.id).collect();
     assert_eq!(order, [none.id.clone(), past.id.clone(), future.id.clone()], "newest accepted first");
-    assert_eq!(future.occurred_time, Some(Timestamp { seconds: 32_503_680_000, nanos: 0 }), "a fact, to the microsecond");
+    assert_eq!(
+        future.occurred_time,
+        Some(Timestamp { seconds: 32_503_680_000, nanos: 0 }),
+        "a fact, to the microsecond"
+    );
     let noon = crate::support::server::noon().micros() / 1_000_000;
     let created: Vec<i64> = [&future, &past, &none].map(|report| report.create_time.expect("a time").seconds).to_vec();
     assert_eq!(created, [noon, noon + 60, noon + 120]);
@@ -163,7 +170,8 @@ async fn law_16_a_report_said_to_be_old_is_judged_by_when_it_came() {
     server.deploy(&server.release(a_release("42").of("cloud").fixing(DEFECT)).await, 100).await;
     server.clock.advance(minutes(1));
     // "It happened last year", says the caller, after the fix went live: it did not help.
-    let last_year = |input: &mut ReportInput| input.occurred_time = Some(Timestamp { seconds: 1_748_000_000, nanos: 0 });
+    let last_year =
+        |input: &mut ReportInput| input.occurred_time = Some(Timestamp { seconds: 1_748_000_000, nanos: 0 });
     let late = server.submit(a_report().product("cloud").from("late@example.org").with(last_year)).await;
     server.run_until_idle().await;
     assert_eq!(server.loop_of(&late).await, "OPEN regression_reported");

@@ -49,8 +49,7 @@ async fn law_11_fixed_in_is_not_said_to_whom_it_does_not_help() {
     let (server, _) = known_problem().await;
     server.release(a_release("2.4.1").fixing(DEFECT).platform("linux")).await;
     for (version, platform) in [("2.4.0", "amiga"), ("", "linux"), ("banana", "linux"), ("2.4.1", "linux")] {
-        let answer =
-            server.submitted(a_report().from("x@example.org").version(version).platform(platform)).await;
+        let answer = server.submitted(a_report().from("x@example.org").version(version).platform(platform)).await;
         assert_eq!(answer.fixed_in, None, "{version:?} on {platform}");
     }
 }

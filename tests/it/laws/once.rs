@@ -27,7 +27,8 @@ async fn cut_off_while_sending(server: &Server, arrived: impl Future<Output = ()
 }
 
 #[tokio::test]
-async fn law_9_a_crash_between_intent_and_outcome_repeats_a_mail_once_under_its_own_id_and_then_leaves_it_unconfirmed() {
+async fn law_9_a_crash_between_intent_and_outcome_repeats_a_mail_once_under_its_own_id_and_then_leaves_it_unconfirmed()
+{
     let server = Server::start().await;
     let ada = due(&server, "hang@example.org").await;
     cut_off_while_sending(&server, server.mailbox.arrivals("hang@example.org", 1)).await;
@@ -137,8 +138,9 @@ async fn law_9_two_servers_tell_nobody_twice() {
 async fn law_9_clusters_merged_after_telling_tell_nobody_again() {
     let server = Server::start().await;
     let ada = server.submit(a_report().from("ada@example.org").version("2.4.0")).await;
-    let also = server.submit(a_report().from("ada@example.org").version("2.4.0").saying("Login shows a blank screen")).await;
-    let ben = server.submit(a_report().from("ben@example.org").version("2.4.0").saying("Login shows a blank screen")).await;
+    let also =
+        server.submit(a_report().from("ada@example.org").version("2.4.0").saying("Login shows a blank screen")).await;
+    server.submit(a_report().from("ben@example.org").version("2.4.0").saying("Login shows a blank screen")).await;
     assert_ne!(also.cluster_id, ada.cluster_id);
     server.link(&ada, DEFECT).await;
     server.release(a_release("2.4.1").fixing(DEFECT)).await;
@@ -159,7 +161,8 @@ async fn law_9_clusters_merged_after_telling_tell_nobody_again() {
 async fn law_9_two_clusters_with_one_defect_tell_a_customer_of_both_once() {
     let server = Server::start().await;
     let first = server.submit(a_report().from("ada@example.org").version("2.4.0")).await;
-    let second = server.submit(a_report().from("ada@example.org").version("2.4.0").saying("Login shows a blank screen")).await;
+    let second =
+        server.submit(a_report().from("ada@example.org").version("2.4.0").saying("Login shows a blank screen")).await;
     assert_ne!(first.cluster_id, second.cluster_id);
     server.link(&first, DEFECT).await;
     server.link(&second, DEFECT).await;

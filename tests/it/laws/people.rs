@@ -132,9 +132,7 @@ async fn law_5_a_step_that_another_stands_on_is_not_taken_back() {
 async fn law_5_customers_of_a_merged_cluster_never_see_each_other() {
     let server = Server::start().await;
     let ada = server.submit(export("ada@example.org").named("Ada Lovelace").version("2.4.0")).await;
-    let ben = server
-        .submit(a_report().from("ben@example.org").named("Ben Nevis").version("2.4.0").saying(LOGIN))
-        .await;
+    let ben = server.submit(a_report().from("ben@example.org").named("Ben Nevis").version("2.4.0").saying(LOGIN)).await;
     server.merge(&ben.cluster_id, &ada.cluster_id).await;
     server.link(&ada, "github:acme/app#12").await;
     server.release(crate::support::a_release("2.4.1").fixing("github:acme/app#12")).await;

@@ -89,9 +89,15 @@ async fn law_7_what_is_unknown_or_cannot_be_compared_waits() {
         let (subject, state) = told(version, platform).await;
         if let Some(subject) = &subject {
             // Both platforms have a fix on this line: if something is said, it must be true on either.
-            assert!(version == "2.4.0" && platform.is_empty() && subject.contains("2.4.2"), "{version:?} {platform:?}: {subject}");
+            assert!(
+                version == "2.4.0" && platform.is_empty() && subject.contains("2.4.2"),
+                "{version:?} {platform:?}: {subject}"
+            );
         } else {
-            assert!(state.starts_with("OPEN ") || state == "CLOSED not_applicable", "{version:?} {platform:?}: {state}");
+            assert!(
+                state.starts_with("OPEN ") || state == "CLOSED not_applicable",
+                "{version:?} {platform:?}: {state}"
+            );
         }
     }
 }
@@ -107,7 +113,8 @@ async fn law_7_a_line_that_gets_no_fix_is_told_of_none() {
 async fn law_7_who_waits_for_a_rollout_waits_for_months_and_hears_when_it_arrives() {
     let server = Server::start().await;
     server.product_of("cloud", "Acme Cloud", product::VersionScheme::Continuous, &[]).await;
-    let report = |from: &str, ring: &str| a_report().product("cloud").from(from).with(|input| input.ring = ring.to_owned());
+    let report =
+        |from: &str, ring: &str| a_report().product("cloud").from(from).with(|input| input.ring = ring.to_owned());
     let ada = server.submit(report("ada@example.org", "beta")).await;
     let ben = server.submit(report("ben@example.org", "stable")).await;
     let cai = server.submit(report("cai@example.org", "")).await;
@@ -173,10 +180,7 @@ async fn law_7_a_cluster_with_two_defects_waits_for_both_unless_policy_says_any(
 #[tokio::test]
 async fn law_7_a_fix_withdrawn_within_the_settle_delay_was_never_spoken_of() {
     let server = Server::start().await;
-    let policy = Policy {
-        settle_delay: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
-        ..Policy::default()
-    };
+    let policy = Policy { settle_delay: Some(prost_types::Duration { seconds: 3600, nanos: 0 }), ..Policy::default() };
     server.policy(policy, &["settle_delay"]).await;
     let ada = server.submit(a_report().from("ada@example.org").version("2.4.0")).await;
     server.link(&ada, DEFECT).await;

@@ -25,7 +25,11 @@ async fn law_13_another_tenants_ids_are_not_found_by_any_method() {
             assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec![field.to_owned()]), "{path}");
             continue;
         }
-        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "RESOURCE_NOT_FOUND"), "{path}: {refused:?}");
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::NotFound, "RESOURCE_NOT_FOUND"),
+            "{path}: {refused:?}"
+        );
     }
     let history = theirs.history("").await;
     assert_eq!(history.len(), before + 1, "nothing of theirs changed: {:?}", &history[before..]);
@@ -134,7 +138,8 @@ async fn law_13_webhooks_are_signed_with_the_secret_of_their_own_tenant() {
     let theirs = server.second_tenant().await;
     let mut secrets = Vec::new();
     for caller in [&*server, &theirs] {
-        let rotated = caller.admin().rotate_webhook_secret(RotateWebhookSecretRequest::default()).await.expect("a secret");
+        let rotated =
+            caller.admin().rotate_webhook_secret(RotateWebhookSecretRequest::default()).await.expect("a secret");
         secrets.push(rotated.into_inner().secret);
         let report = caller.submit(a_report().webhook(&receiver.url()).version("2.4.0")).await;
         caller.link(&report, "github:acme/app#12").await;

@@ -119,17 +119,20 @@ impl Api {
         while !bytes.is_empty() {
             let (number, wire_type) = prost::encoding::decode_key(&mut bytes).expect("a key");
             let number = i32::try_from(number).expect("a field's number");
-            values.push((number, match wire_type {
-                prost::encoding::WireType::Varint => {
-                    Value::Number(prost::encoding::decode_varint(&mut bytes).expect("a number"))
-                }
-                _ => {
-                    let context = prost::encoding::DecodeContext::default();
-                    let tag = u32::try_from(number).expect("a field's number");
-                    prost::encoding::skip_field(wire_type, tag, &mut bytes, context).expect("a field");
-                    Value::Other
-                }
-            }));
+            values.push((
+                number,
+                match wire_type {
+                    prost::encoding::WireType::Varint => {
+                        Value::Number(prost::encoding::decode_varint(&mut bytes).expect("a number"))
+                    }
+                    _ => {
+                        let context = prost::encoding::DecodeContext::default();
+                        let tag = u32::try_from(number).expect("a field's number");
+                        prost::encoding::skip_field(wire_type, tag, &mut bytes, context).expect("a field");
+                        Value::Other
+                    }
+                },
+            ));
         }
         values
     }

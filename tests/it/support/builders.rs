@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::proto::{Channel, ContactPointInput, RecordReleaseRequest, ReportInput, Reporter, SubmitReportRequest, release};
+use super::proto::{
+    Channel, ContactPointInput, RecordReleaseRequest, ReportInput, Reporter, SubmitReportRequest, release,
+};
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 

@@ -169,12 +169,8 @@ impl Caller {
     pub(crate) async fn list_reports(&self, filter: &str) -> Vec<Report> {
         let (mut all, mut page_token) = (Vec::new(), String::new());
         loop {
-            let request = ListReportsRequest {
-                page_size: 500,
-                page_token,
-                filter: filter.to_owned(),
-                order_by: String::new(),
-            };
+            let request =
+                ListReportsRequest { page_size: 500, page_token, filter: filter.to_owned(), order_by: String::new() };
             let page = self.reports().list_reports(request).await.expect("a page of reports").into_inner();
             all.extend(page.reports);
             page_token = page.next_page_token;
@@ -387,8 +383,7 @@ impl Caller {
 
     /// Watches the history from its beginning, or after a token.
     pub(crate) async fn watch(&self, resume_token: &str) -> Result<Streaming<WatchResponse>, Status> {
-        let request =
-            WatchRequest { resume_token: resume_token.to_owned(), from_beginning: resume_token.is_empty() };
+        let request = WatchRequest { resume_token: resume_token.to_owned(), from_beginning: resume_token.is_empty() };
         Ok(self.events_service().watch(request).await?.into_inner())
     }
 
@@ -408,12 +403,6 @@ impl Caller {
             }
             history.push((next.resume_token, event));
         }
-    }
-
-    /// The types of the events about a subject, in order.
-    pub(crate) async fn history_of(&self, subject: &str) -> Vec<String> {
-        let history = self.history("").await.into_iter();
-        history.filter(|(_, event)| event.subject == subject).map(|(_, event)| event.r#type).collect()
     }
 }
 

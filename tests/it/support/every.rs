@@ -18,7 +18,6 @@ pub(crate) struct Things {
     pub(crate) deployment: String,
     pub(crate) contact_point: String,
     pub(crate) announcement: Announcement,
-    pub(crate) delivery: String,
     pub(crate) product: String,
     pub(crate) api_key: String,
 }
@@ -35,7 +34,6 @@ impl Things {
         let deployment = caller.deploy(&caller.release(a_release("9.0.0")).await, 50).await;
         server.run_until_idle().await;
         let announcement = caller.list_announcements("").await.remove(0);
-        let delivery = caller.list_deliveries("").await.remove(0);
         let (api_key, _) = caller.create_key(&["reports.read"]).await;
         Self {
             contact_point: caller.customer(&report.customer_id).await.contact_points[0].id.clone(),
@@ -46,7 +44,6 @@ impl Things {
             release: release.id,
             deployment: deployment.id,
             announcement,
-            delivery: delivery.id,
             api_key,
             report,
         }
@@ -81,109 +78,200 @@ pub(crate) fn requests(things: &Things) -> Vec<(String, About, Vec<u8>)> {
         };
     }
     request!("ReportService/SubmitReport", Own, SubmitReportRequest { request_id: text(""), report: Some(input()) });
-    request!("ReportService/StreamReports", Own,
-        StreamReportsRequest { client_token: text("token"), report: Some(input()) });
+    request!(
+        "ReportService/StreamReports",
+        Own,
+        StreamReportsRequest { client_token: text("token"), report: Some(input()) }
+    );
     request!("ReportService/MatchReport", Own, MatchReportRequest { report: Some(input()), candidate_count: 0 });
     request!("ReportService/GetReport", Thing, GetReportRequest { report_id: things_report() });
     request!("ReportService/ListReports", Own, ListReportsRequest::default());
-    request!("ReportService/MoveReport", Thing,
-        MoveReportRequest { report_id: things_report(), cluster_id: things.other_cluster.clone(), ..Default::default() });
+    request!(
+        "ReportService/MoveReport",
+        Thing,
+        MoveReportRequest {
+            report_id: things_report(),
+            cluster_id: things.other_cluster.clone(),
+            ..Default::default()
+        }
+    );
 
     request!("ClusterService/GetCluster", Thing, GetClusterRequest { cluster_id: cluster() });
     request!("ClusterService/ListClusters", Own, ListClustersRequest::default());
-    request!("ClusterService/UpdateCluster", Thing,
+    request!(
+        "ClusterService/UpdateCluster",
+        Thing,
         UpdateClusterRequest {
             cluster: Some(Cluster { id: cluster(), title: text("A title"), ..Default::default() }),
             ..Default::default()
-        });
-    request!("ClusterService/MergeClusters", Thing,
+        }
+    );
+    request!(
+        "ClusterService/MergeClusters",
+        Thing,
         MergeClustersRequest {
-            from_cluster_id: things.other_cluster.clone(), into_cluster_id: cluster(), ..Default::default()
-        });
-    request!("ClusterService/SplitCluster", Thing,
-        SplitClusterRequest { cluster_id: cluster(), report_ids: vec![things_report()], ..Default::default() });
-    request!("ClusterService/UndoOperation", Thing,
-        UndoOperationRequest { operation_id: things.operation.clone(), ..Default::default() });
-    request!("ClusterService/LinkDefect", Thing,
-        LinkDefectRequest { cluster_id: cluster(), defect: text("jira:NEW-1"), ..Default::default() });
-    request!("ClusterService/UnlinkDefect", Thing,
-        UnlinkDefectRequest { cluster_id: cluster(), defect: text("jira:NEW-1"), ..Default::default() });
+            from_cluster_id: things.other_cluster.clone(),
+            into_cluster_id: cluster(),
+            ..Default::default()
+        }
+    );
+    request!(
+        "ClusterService/SplitCluster",
+        Thing,
+        SplitClusterRequest { cluster_id: cluster(), report_ids: vec![things_report()], ..Default::default() }
+    );
+    request!(
+        "ClusterService/UndoOperation",
+        Thing,
+        UndoOperationRequest { operation_id: things.operation.clone(), ..Default::default() }
+    );
+    request!(
+        "ClusterService/LinkDefect",
+        Thing,
+        LinkDefectRequest { cluster_id: cluster(), defect: text("jira:NEW-1"), ..Default::default() }
+    );
+    request!(
+        "ClusterService/UnlinkDefect",
+        Thing,
+        UnlinkDefectRequest { cluster_id: cluster(), defect: text("jira:NEW-1"), ..Default::default() }
+    );
     request!("ClusterService/WatchClusters", Stream, WatchClustersRequest::default());
 
-    request!("DefectService/UpsertDefect", Own,
-        UpsertDefectRequest { tracker: text("github"), key: text("theirs/app#1"), ..Default::default() });
+    request!(
+        "DefectService/UpsertDefect",
+        Own,
+        UpsertDefectRequest { tracker: text("github"), key: text("theirs/app#1"), ..Default::default() }
+    );
     request!("DefectService/GetDefect", Thing, GetDefectRequest { defect: things.defect.clone() });
     request!("DefectService/ListDefects", Own, ListDefectsRequest::default());
 
-    request!("ReleaseService/RecordRelease", Reference("product"),
-        RecordReleaseRequest { product: things.product.clone(), version: text("9.9.9"), ..Default::default() });
-    request!("ReleaseService/YankRelease", Thing,
-        YankReleaseRequest { release_id: things.release.clone(), ..Default::default() });
-    request!("ReleaseService/RecordDeployment", Thing,
-        RecordDeploymentRequest { release_id: things.release.clone(), percent: Some(60), ..Default::default() });
-    request!("ReleaseService/RollBackDeployment", Thing,
-        RollBackDeploymentRequest { deployment_id: things.deployment.clone(), ..Default::default() });
+    request!(
+        "ReleaseService/RecordRelease",
+        Reference("product"),
+        RecordReleaseRequest { product: things.product.clone(), version: text("9.9.9"), ..Default::default() }
+    );
+    request!(
+        "ReleaseService/YankRelease",
+        Thing,
+        YankReleaseRequest { release_id: things.release.clone(), ..Default::default() }
+    );
+    request!(
+        "ReleaseService/RecordDeployment",
+        Thing,
+        RecordDeploymentRequest { release_id: things.release.clone(), percent: Some(60), ..Default::default() }
+    );
+    request!(
+        "ReleaseService/RollBackDeployment",
+        Thing,
+        RollBackDeploymentRequest { deployment_id: things.deployment.clone(), ..Default::default() }
+    );
     request!("ReleaseService/GetRelease", Thing, GetReleaseRequest { release_id: things.release.clone() });
     request!("ReleaseService/ListReleases", Own, ListReleasesRequest::default());
-    request!("ReleaseService/GetCoverage", Thing,
+    request!(
+        "ReleaseService/GetCoverage",
+        Thing,
         GetCoverageRequest {
-            defect: things.defect.clone(), subject: Some(get_coverage_request::Subject::CustomerId(customer())),
-        });
+            defect: things.defect.clone(),
+            subject: Some(get_coverage_request::Subject::CustomerId(customer())),
+        }
+    );
 
-    request!("CustomerService/UpsertCustomer", Thing,
-        UpsertCustomerRequest { customer_id: customer(), display_name: text("A name"), ..Default::default() });
+    request!(
+        "CustomerService/UpsertCustomer",
+        Thing,
+        UpsertCustomerRequest { customer_id: customer(), display_name: text("A name"), ..Default::default() }
+    );
     request!("CustomerService/GetCustomer", Thing, GetCustomerRequest { customer_id: customer() });
-    request!("CustomerService/RecordInstallation", Thing,
+    request!(
+        "CustomerService/RecordInstallation",
+        Thing,
         RecordInstallationRequest {
-            customer_id: customer(), product: text("app"), version: text("1.0.0"), ..Default::default()
-        });
-    request!("CustomerService/UpdatePreferences", Thing,
+            customer_id: customer(),
+            product: text("app"),
+            version: text("1.0.0"),
+            ..Default::default()
+        }
+    );
+    request!(
+        "CustomerService/UpdatePreferences",
+        Thing,
         UpdatePreferencesRequest {
-            customer_id: customer(), opt_out_contact_point_ids: vec![things.contact_point.clone()], ..Default::default()
-        });
-    request!("CustomerService/GetTimeline", Thing,
-        GetTimelineRequest { customer_id: customer(), ..Default::default() });
+            customer_id: customer(),
+            opt_out_contact_point_ids: vec![things.contact_point.clone()],
+            ..Default::default()
+        }
+    );
+    request!(
+        "CustomerService/GetTimeline",
+        Thing,
+        GetTimelineRequest { customer_id: customer(), ..Default::default() }
+    );
 
-    request!("AnnouncementService/PreviewAnnouncement", Thing,
-        PreviewAnnouncementRequest { cluster_id: cluster(), ..Default::default() });
-    request!("AnnouncementService/ApproveAnnouncement", Thing,
+    request!(
+        "AnnouncementService/PreviewAnnouncement",
+        Thing,
+        PreviewAnnouncementRequest { cluster_id: cluster(), ..Default::default() }
+    );
+    request!(
+        "AnnouncementService/ApproveAnnouncement",
+        Thing,
         ApproveAnnouncementRequest {
             announcement_id: things.announcement.id.clone(),
             plan_digest: things.announcement.plan_digest.clone(),
             ..Default::default()
-        });
-    request!("AnnouncementService/CancelAnnouncement", Thing,
-        CancelAnnouncementRequest { announcement_id: things.announcement.id.clone(), ..Default::default() });
-    request!("AnnouncementService/GetAnnouncement", Thing,
-        GetAnnouncementRequest { announcement_id: things.announcement.id.clone() });
+        }
+    );
+    request!(
+        "AnnouncementService/CancelAnnouncement",
+        Thing,
+        CancelAnnouncementRequest { announcement_id: things.announcement.id.clone(), ..Default::default() }
+    );
+    request!(
+        "AnnouncementService/GetAnnouncement",
+        Thing,
+        GetAnnouncementRequest { announcement_id: things.announcement.id.clone() }
+    );
     request!("AnnouncementService/ListAnnouncements", Own, ListAnnouncementsRequest::default());
     request!("AnnouncementService/ListDeliveries", Own, ListDeliveriesRequest::default());
-    request!("AnnouncementService/WatchAnnouncements", Stream,
-        WatchAnnouncementsRequest {
-            message: Some(watch_announcements_request::Message::Start(Default::default())),
-        });
+    request!(
+        "AnnouncementService/WatchAnnouncements",
+        Stream,
+        WatchAnnouncementsRequest { message: Some(watch_announcements_request::Message::Start(Default::default())) }
+    );
 
     request!("EventService/Watch", Stream, WatchRequest::default());
 
     request!("AdminService/CreateTenant", Own, CreateTenantRequest { display_name: text("New"), ..Default::default() });
     request!("AdminService/GetTenant", Own, GetTenantRequest::default());
     request!("AdminService/ListTenants", Own, ListTenantsRequest::default());
-    request!("AdminService/CreateApiKey", Own,
-        CreateApiKeyRequest { display_name: text("New"), scopes: vec![text("reports.read")], ..Default::default() });
+    request!(
+        "AdminService/CreateApiKey",
+        Own,
+        CreateApiKeyRequest { display_name: text("New"), scopes: vec![text("reports.read")], ..Default::default() }
+    );
     request!("AdminService/ListApiKeys", Own, ListApiKeysRequest::default());
-    request!("AdminService/RevokeApiKey", Thing,
-        RevokeApiKeyRequest { api_key_id: things.api_key.clone(), ..Default::default() });
-    request!("AdminService/UpsertProduct", Own,
-        UpsertProductRequest { key: text("app"), display_name: text("Another name"), ..Default::default() });
+    request!(
+        "AdminService/RevokeApiKey",
+        Thing,
+        RevokeApiKeyRequest { api_key_id: things.api_key.clone(), ..Default::default() }
+    );
+    request!(
+        "AdminService/UpsertProduct",
+        Own,
+        UpsertProductRequest { key: text("app"), display_name: text("Another name"), ..Default::default() }
+    );
     request!("AdminService/GetProduct", Thing, GetProductRequest { product: things.product.clone() });
     request!("AdminService/ListProducts", Own, ListProductsRequest::default());
     request!("AdminService/GetPolicy", Own, GetPolicyRequest::default());
-    request!("AdminService/UpdatePolicy", Own,
+    request!(
+        "AdminService/UpdatePolicy",
+        Own,
         UpdatePolicyRequest {
             policy: Some(Policy { acknowledge: true, ..Default::default() }),
             update_mask: Some(paths(&["acknowledge"])),
             ..Default::default()
-        });
+        }
+    );
     request!("AdminService/RotateWebhookSecret", Own, RotateWebhookSecretRequest::default());
 
     let mut known: Vec<&str> = all.iter().map(|(path, ..)| path.as_str()).collect();

@@ -166,7 +166,7 @@ fn decode_words(value: &str) -> String {
         let Some(tail) = tail.strip_prefix('=') else { break };
         // Space between two encoded words is not part of the text.
         if !(after_word && rest[..at].trim().is_empty()) {
-            decoded.extend_from_slice(rest[..at].as_bytes());
+            decoded.extend_from_slice(&rest.as_bytes()[..at]);
         }
         decoded.extend(match *encoding {
             "b" | "B" => BASE64_STANDARD.decode(text).expect("base64"),

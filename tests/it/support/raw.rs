@@ -23,16 +23,6 @@ pub(crate) enum Answer {
     End,
 }
 
-impl Answer {
-    /// The message as its type.
-    pub(crate) fn decode<M: prost::Message + Default>(self) -> M {
-        match self {
-            Self::Message(bytes) => M::decode(bytes).expect("the answer is of its type"),
-            other => panic!("expected a message, got {other:?}"),
-        }
-    }
-}
-
 impl Caller {
     /// Calls any method (`hearback.v1.ReportService/GetReport`) with an encoded message; the first answer counts.
     pub(crate) async fn raw(&self, method: &str, message: Vec<u8>) -> Result<Answer, Status> {
@@ -42,10 +32,11 @@ impl Caller {
         let messages = futures::stream::iter([Bytes::from(message)]);
         let mut request = Request::new(messages);
         self.authorize(request.metadata_mut());
-        let response = match tokio::time::timeout(Duration::from_secs(20), client.streaming(request, path, RawCodec)).await {
-            Ok(response) => response?,
-            Err(_) => return Ok(Answer::Silence),
-        };
+        let response =
+            match tokio::time::timeout(Duration::from_secs(20), client.streaming(request, path, RawCodec)).await {
+                Ok(response) => response?,
+                Err(_) => return Ok(Answer::Silence),
+            };
         let mut answers = response.into_inner();
         match tokio::time::timeout(SILENCE, answers.message()).await {
             Ok(Ok(Some(bytes))) => Ok(Answer::Message(bytes)),

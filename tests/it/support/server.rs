@@ -118,11 +118,6 @@ impl Server {
         &self.running.app
     }
 
-    /// What the server was started with.
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// Begins to go down; whoever holds the server still has to wait for it.
     pub(crate) fn begin_to_stop(&self) {
         self.running.stopper().cancel();

@@ -1,0 +1,285 @@
+//! What may be said to whom: a second, naive reading of the rules, over [`Facts`] alone.
+
+use super::facts::{DefectState, Deployment, Facts, PRODUCTS, Release, ReleaseState, Runs, Scheme, Time};
+
+/// Whether a fix has reached somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Covered,
+    UpgradeAvailable,
+    NotYet,
+    NotApplicable,
+    Unknown,
+}
+
+/// How one report stands to one defect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// The fix helps.
+    Helps(Verdict),
+    /// Every fix was in what the customer ran when reporting.
+    Regression,
+    /// It does not, and may yet.
+    Waits,
+    /// It does not, and never will.
+    Ends,
+    /// Nobody can know.
+    Unknown,
+}
+
+impl Facts {
+    /// Whether FIX_AVAILABLE may be said now.
+    pub(super) fn is_sayable(&self, customer: usize, defect: usize) -> bool {
+        self.reports_about(customer, defect).into_iter().any(|report| self.report_allows(report, defect))
+    }
+
+    /// Whether FIX_AVAILABLE is true, if it was said.
+    pub(super) fn holds(&self, customer: usize, defect: usize) -> bool {
+        self.reports_about(customer, defect).into_iter().any(|report| {
+            !matches!(self.verdict_of(report, defect), Verdict::NotYet)
+        })
+    }
+
+    /// A customer's reports in clusters linked to the defect.
+    pub(super) fn reports_about(&self, customer: usize, defect: usize) -> Vec<usize> {
+        let about = |&number: &usize| {
+            let report = &self.reports[number];
+            report.customer == customer && self.clusters[report.cluster].links.contains_key(&defect)
+        };
+        (0..self.reports.len()).filter(about).collect()
+    }
+
+    fn report_allows(&self, report: usize, defect: usize) -> bool {
+        let helps = |defect| matches!(self.view(report, defect), View::Helps(_));
+        let links = &self.clusters[self.reports[report].cluster].links;
+        let others_allow = self.any_defect
+            || links.keys().filter(|&&other| other != defect).all(|&other| helps(other) || self.is_given_up(report, other));
+        helps(defect) && others_allow
+    }
+
+    /// Closed without a fix, and none is out either: nobody waits for it.
+    fn is_given_up(&self, report: usize, defect: usize) -> bool {
+        let state = self.defects[defect].state;
+        state == DefectState::ClosedWithoutFix && self.fixes(self.reports[report].product(), defect).is_empty()
+    }
+
+    /// How a report stands to a defect of its cluster.
+    pub(super) fn view(&self, report: usize, defect: usize) -> View {
+        let product = self.reports[report].product();
+        let fixes = self.fixes(product, defect);
+        if self.is_given_up(report, defect) {
+            return View::Ends;
+        }
+        if !fixes.is_empty() && self.helping(report, &fixes).is_empty() {
+            return View::Regression;
+        }
+        match self.verdict_of(report, defect) {
+            verdict @ (Verdict::Covered | Verdict::UpgradeAvailable) => View::Helps(verdict),
+            Verdict::NotYet => View::Waits,
+            Verdict::NotApplicable => View::Ends,
+            Verdict::Unknown => View::Unknown,
+        }
+    }
+
+    /// The fixes that were not in what the customer ran when reporting.
+    fn helping(&self, report: usize, fixes: &[usize]) -> Vec<usize> {
+        let report = &self.reports[report];
+        let had_it = |fix: usize| self.cover(report.product(), &[fix], &report.runs, Some(report.time)) == Verdict::Covered;
+        fixes.iter().copied().filter(|&fix| !had_it(fix)).collect()
+    }
+
+    fn verdict_of(&self, report: usize, defect: usize) -> Verdict {
+        let product = self.reports[report].product();
+        let helping = self.helping(report, &self.fixes(product, defect));
+        self.cover(product, &helping, self.what_runs(report), None)
+    }
+
+    /// What the customer runs of the report's product, as last heard; else what the report says.
+    pub(super) fn what_runs(&self, report: usize) -> &Runs {
+        let report = &self.reports[report];
+        self.customers[report.customer].installations.get(&report.product()).unwrap_or(&report.runs)
+    }
+
+    /// Whether somebody who runs `version` has the fix, for checking what a letter promises.
+    pub(super) fn contains_fix(&self, product: usize, version: &'static str, defect: usize) -> bool {
+        let runs = Runs { version: Some(version), ring: None };
+        let fixes = self.fixes(product, defect);
+        match PRODUCTS[product].scheme {
+            Scheme::Semver => self.cover(product, &fixes, &runs, None) == Verdict::Covered,
+            Scheme::Continuous => {
+                let release = self.release_of(product, version).map(|release| &self.releases[release]);
+                release.is_some_and(|release| self.carries(release, &fixes))
+            }
+        }
+    }
+
+    fn cover(&self, product: usize, fixes: &[usize], runs: &Runs, as_of: Option<Time>) -> Verdict {
+        let live: Vec<&Release> =
+            fixes.iter().map(|&fix| &self.releases[fix]).filter(|fix| fix.state == ReleaseState::Released).collect();
+        if live.is_empty() {
+            return Verdict::NotYet;
+        }
+        match PRODUCTS[product].scheme {
+            Scheme::Semver => self.cover_version(product, fixes, &live, runs),
+            Scheme::Continuous => self.cover_place(product, fixes, runs, as_of),
+        }
+    }
+
+    // Semantic versions.
+
+    fn cover_version(&self, product: usize, fixes: &[usize], live: &[&Release], runs: &Runs) -> Verdict {
+        let Some(version) = runs.version else { return Verdict::Unknown };
+        let lines = self.lines(product, fixes);
+        let line = line_of(version, &lines);
+        let of_line = |other: &str| line_of(other, &lines) == line;
+        if lines.is_empty() || line.is_some() && fixes.iter().any(|&fix| of_line(self.releases[fix].version)) {
+            return self.cover_in_line(product, fixes, version, runs, &of_line);
+        }
+        let fixed: Vec<Version> = live.iter().filter_map(|fix| Some(parse(&line_of(fix.version, &lines)?))).collect();
+        let own = parse(&minor(version));
+        let Some(nearest) = fixed.iter().max().filter(|nearest| own > **nearest) else {
+            return if line.is_some() { Verdict::NotYet } else { Verdict::NotApplicable };
+        };
+        // A later line has the fix, unless it was there before the fix was.
+        let fixed_at = live
+            .iter()
+            .filter(|fix| line_of(fix.version, &lines).is_some_and(|line| parse(&line) == *nearest))
+            .map(|fix| fix.sequence)
+            .min();
+        let was_there = self.releases.iter().any(|release| {
+            release.product == product && Some(release.sequence) < fixed_at && minor(release.version) == minor(version)
+        });
+        if was_there { Verdict::NotYet } else { Verdict::Covered }
+    }
+
+    fn cover_in_line(
+        &self,
+        product: usize,
+        fixes: &[usize],
+        version: &str,
+        runs: &Runs,
+        of_line: &dyn Fn(&str) -> bool,
+    ) -> Verdict {
+        let has_lines = !PRODUCTS[product].lines.is_empty();
+        let recorded: Vec<&Release> =
+            fixes.iter().map(|&fix| &self.releases[fix]).filter(|fix| of_line(fix.version)).collect();
+        let has_it = |version: &str| {
+            recorded.iter().any(|fix| {
+                // 1.0.1 says nothing about 1.1.0 when 1.1.1 fixes it again.
+                let fixed_again = !has_lines
+                    && minor(fix.version) != minor(version)
+                    && recorded.iter().any(|other| {
+                        minor(other.version) == minor(version) && parse(other.version) > parse(version)
+                    });
+                fix.state == ReleaseState::Released && parse(version) >= parse(fix.version) && !fixed_again
+            })
+        };
+        if has_it(version) {
+            return Verdict::Covered;
+        }
+        let taken_back = |fix: &Release| !fix.deployments.is_empty() && fix.deployments.iter().all(|it| it.rolled_back);
+        let helps = |target: &Release| {
+            target.state == ReleaseState::Released
+                && parse(target.version) > parse(version)
+                && of_line(target.version)
+                && has_it(target.version)
+                && recorded.iter().any(|fix| {
+                    fix.state == ReleaseState::Released
+                        && (fix.id == target.id || parse(fix.version) < parse(target.version) && !taken_back(fix))
+                })
+                && can_be_had(target, runs)
+        };
+        let of_product = self.releases.iter().filter(|release| release.product == product);
+        if of_product.clone().any(helps) { Verdict::UpgradeAvailable } else { Verdict::NotYet }
+    }
+
+    /// The product's lines, and those that a fix outside them shows to be maintained.
+    fn lines(&self, product: usize, fixes: &[usize]) -> Vec<String> {
+        let mut lines: Vec<String> = PRODUCTS[product].lines.iter().map(|&line| line.to_owned()).collect();
+        if !lines.is_empty() {
+            lines.extend(fixes.iter().map(|&fix| minor(self.releases[fix].version)));
+        }
+        lines
+    }
+
+    // Deployments.
+
+    /// Each release replaces the one before, so all from the first fix on have it.
+    fn carries(&self, release: &Release, fixes: &[usize]) -> bool {
+        let first = fixes
+            .iter()
+            .map(|&fix| &self.releases[fix])
+            .filter(|fix| fix.state == ReleaseState::Released)
+            .map(|fix| fix.sequence)
+            .min();
+        release.state != ReleaseState::Yanked && first.is_some_and(|first| first <= release.sequence)
+    }
+
+    fn cover_place(&self, product: usize, fixes: &[usize], runs: &Runs, as_of: Option<Time>) -> Verdict {
+        let counts = |deployment: &Deployment| {
+            as_of.is_none_or(|as_of| {
+                !deployment.rolled_back && deployment.full_time.is_some_and(|full_time| full_time <= as_of)
+            })
+        };
+        let of_product: Vec<(&Release, Vec<&Deployment>)> = self
+            .releases
+            .iter()
+            .filter(|release| release.product == product)
+            .map(|release| (release, release.deployments.iter().filter(|deployment| counts(deployment)).collect()))
+            .collect();
+        let is_here = |deployment: &Deployment| deployment.ring.is_none() || deployment.ring == runs.ring;
+        let may_be_here = |deployment: &Deployment| is_here(deployment) || runs.ring.is_none();
+
+        let named = of_product.iter().find(|(release, _)| Some(release.version) == runs.version);
+        let reported = named.filter(|(_, deployments)| {
+            let gone = deployments.iter().any(|deployment| deployment.rolled_back && may_be_here(deployment));
+            let stands = deployments.iter().any(|deployment| !deployment.rolled_back && is_here(deployment));
+            !gone || stands
+        });
+        if reported.is_some_and(|(release, _)| self.carries(release, fixes)) {
+            return Verdict::Covered;
+        }
+        let mut here: Vec<(&Release, &Deployment)> = of_product
+            .iter()
+            .flat_map(|(release, deployments)| deployments.iter().map(move |deployment| (*release, *deployment)))
+            .filter(|(_, deployment)| !deployment.rolled_back && deployment.percent > 0 && may_be_here(deployment))
+            .collect();
+        here.sort_by_key(|(_, deployment)| std::cmp::Reverse(deployment.sequence));
+        // From the newest down to the one that reached all of the place: any of these may run there.
+        let reach_all = here.iter().position(|(_, deployment)| deployment.percent == 100 && is_here(deployment));
+        match reach_all {
+            Some(last) if here[..=last].iter().all(|(release, _)| self.carries(release, fixes)) => {
+                if reported.is_some() { Verdict::UpgradeAvailable } else { Verdict::Covered }
+            }
+            _ => Verdict::NotYet,
+        }
+    }
+}
+
+/// Three numbers; missing ones count as 0.
+type Version = [u32; 3];
+
+fn parse(text: &str) -> Version {
+    let mut numbers = text.split('.').map(|number| number.parse().expect("the small world has plain versions"));
+    [0; 3].map(|none| numbers.next().unwrap_or(none))
+}
+
+/// `2.4` of `2.4.1`.
+fn minor(version: &str) -> String {
+    let [major, minor, _] = parse(version);
+    format!("{major}.{minor}")
+}
+
+fn line_of(version: &str, lines: &[String]) -> Option<String> {
+    lines.iter().find(|line| **line == minor(version)).cloned()
+}
+
+/// Whether a release is to be had where somebody is. Without deployments it is to be had everywhere.
+fn can_be_had(release: &Release, runs: &Runs) -> bool {
+    release.deployments.is_empty()
+        || release.deployments.iter().any(|deployment| {
+            !deployment.rolled_back
+                && deployment.percent == 100
+                && (deployment.ring.is_none() || deployment.ring == runs.ring)
+        })
+}
