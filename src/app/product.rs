@@ -10,6 +10,8 @@ use super::Error;
 pub(crate) async fn resolve(db: &Reader<'_>, field: &str, text: &str) -> Result<Product, Error> {
     let found = match text.parse::<ProductId>() {
         Ok(id) => tenant::products(db, [id]).await?.pop(),
+        // No key has a NUL, and Postgres does not take one even to look for it.
+        Err(_) if text.contains('\0') => None,
         Err(_) => tenant::find_product_by_key(db, text).await?,
     };
     found.ok_or_else(|| {

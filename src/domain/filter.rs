@@ -42,6 +42,9 @@ pub fn parse(text: &str) -> Result<Vec<Term>, FilterError> {
     if text.len() > MAX_FILTER {
         return Err(reader.error("is longer than 4,096 bytes"));
     }
+    if text.contains('\0') {
+        return Err(reader.error("contains a NUL character"));
+    }
     let mut terms = Vec::new();
     reader.skip_space();
     while !reader.at_end() {

@@ -18,6 +18,38 @@ pub(crate) const DOMAIN: &str = "hearback.v1";
 /// How long a client should wait before it tries again what time puts right.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// Details travel in a header that clients limit, usually to 8 or 16 KiB for all of it: what quotes the caller is cut.
+const MAX_DETAILS: usize = 4_096;
+/// Most characters of one sentence.
+const MAX_SENTENCE: usize = 400;
+
+/// At most [`MAX_SENTENCE`] characters of a text.
+fn brief(text: &str) -> String {
+    match text.char_indices().nth(MAX_SENTENCE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The wrong fields of an error, as many as its details have room for.
+pub(crate) fn brief_violations(error: &Error) -> Violations {
+    let all = violations(error);
+    let mut said = Violations::new();
+    let mut room = MAX_DETAILS;
+    let count = all.iter().count();
+    for (index, violation) in all.iter().enumerate() {
+        let (field, description) = (brief(&violation.field), brief(&violation.description));
+        let size = field.len() + description.len();
+        if size > room {
+            said.add(field, format!("and {} more fields are wrong; put these right first", count - index));
+            break;
+        }
+        room -= size;
+        said.add(field, description);
+    }
+    said
+}
+
 /// The reason without its prefix, as `ErrorInfo` carries it.
 pub(crate) fn reason_text(reason: ErrorReason) -> &'static str {
     reason.as_str_name().trim_start_matches("ERROR_REASON_")
@@ -65,22 +97,22 @@ impl From<Error> for Status {
         let (code, reason) = classify(&error);
         let mut metadata = HashMap::new();
         let mut details = ErrorDetails::new();
-        for violation in violations(&error).iter() {
+        for violation in brief_violations(&error).iter() {
             details.add_bad_request_violation(&violation.field, &violation.description);
         }
         match &error {
             Error::NotFound { resource, id } | Error::Exists { resource, id, .. } => {
-                details.set_resource_info(resource.to_string(), id, "", error.to_string());
+                details.set_resource_info(resource.to_string(), brief(id), "", brief(&error.to_string()));
                 metadata.insert("resource".to_owned(), resource.to_string());
-                metadata.insert("id".to_owned(), id.clone());
+                metadata.insert("id".to_owned(), brief(id));
             }
             Error::StaleEtag { resource, id } => {
                 metadata.insert("resource".to_owned(), resource.to_string());
-                metadata.insert("id".to_owned(), id.clone());
+                metadata.insert("id".to_owned(), brief(id));
             }
             Error::WrongState { resource, id, problem } => {
                 details.add_precondition_failure_violation(reason_text(reason), format!("{resource} {id}"), problem);
-                metadata.insert("id".to_owned(), id.clone());
+                metadata.insert("id".to_owned(), brief(id));
             }
             Error::PlanChanged { id, digest } => {
                 details.add_precondition_failure_violation(reason_text(reason), id, error.to_string());
@@ -104,6 +136,6 @@ impl From<Error> for Status {
             | Error::CursorUnknown => {}
         }
         details.set_error_info(reason_text(reason), DOMAIN, metadata);
-        Self::with_error_details(code, error.to_string(), details)
+        Self::with_error_details(code, brief(&error.to_string()), details)
     }
 }

@@ -26,3 +26,5 @@ mod unsubscribe;
 mod webhook;
 
 mod layering;
+
+mod model;

@@ -14,7 +14,7 @@ async fn rotate(server: &Server) -> RotateWebhookSecretResponse {
 
 /// Something to be told at this URL, and the pass that tells it.
 async fn told(server: &Server, url: &str) -> Report {
-    let report = server.submit(a_report().webhook(url).customer("c-1").version("2.4.0").reference("T-1")).await;
+    let report = server.submit(a_report().webhook(url).customer("c-1").version("2.4.0").reference("W-1")).await;
     server.link(&report, DEFECT).await;
     server.release(a_release("2.4.1").fixing(DEFECT)).await;
     server.run_until_idle().await;
@@ -40,7 +40,7 @@ async fn a_webhook_is_signed_names_what_it_is_about_and_carries_no_other_custome
     assert_eq!(body["type"], "fix.announced");
     let data = &body["data"];
     assert_eq!((&data["version"], &data["stage"]), (&"2.4.1".into(), &"FIX_AVAILABLE".into()));
-    assert_eq!((&data["customer_external_id"], &data["reports"][0]), (&"c-1".into(), &"zendesk/T-1".into()));
+    assert_eq!((&data["customer_external_id"], &data["reports"][0]), (&"c-1".into(), &"zendesk/W-1".into()));
     assert!(!body.to_string().contains("ben"), "{body}");
 }
 

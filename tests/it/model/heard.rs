@@ -142,12 +142,11 @@ impl Heard {
 
     /// The version that a letter names must help with each defect that the letter is about.
     fn check_promise(&self, facts: &Facts, customer: usize, defect: usize, sent: &Sent) -> Result<(), String> {
-        let helped = facts.reports_about(customer, defect).into_iter().filter_map(|report| {
-            match facts.view(report, defect) {
+        let helped =
+            facts.reports_about(customer, defect).into_iter().filter_map(|report| match facts.view(report, defect) {
                 View::Helps(verdict) => Some((facts.reports[report].product(), verdict)),
                 _ => None,
-            }
-        });
+            });
         let keeps_word = |(product, verdict): (usize, Verdict)| {
             let release = facts.release_of(product, &sent.version).map(|release| &facts.releases[release]);
             let has_fix = release.is_some_and(|release| facts.contains_fix(product, release.version, defect));

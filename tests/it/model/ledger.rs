@@ -181,7 +181,8 @@ impl Scene {
         }
         for (defect, ordinal) in withdrawn {
             for statement in &mut self.statements {
-                if statement.stage == Stage::FixAvailable && (statement.defect_id, statement.ordinal) == (defect, ordinal)
+                if statement.stage == Stage::FixAvailable
+                    && (statement.defect_id, statement.ordinal) == (defect, ordinal)
                 {
                     statement.state = StatementState::Withdrawn;
                 }

@@ -7,7 +7,10 @@ use super::facts::{DefectState, Deployment, Facts, PRODUCTS, Release, ReleaseSta
 pub(super) enum Verdict {
     Covered,
     UpgradeAvailable,
+    /// Nothing to be had anywhere helps this customer.
     NotYet,
+    /// Something does, and has not reached them.
+    OnItsWay,
     NotApplicable,
     Unknown,
 }
@@ -21,8 +24,10 @@ pub(super) enum View {
     Regression,
     /// It does not, and may yet.
     Waits,
-    /// It does not, and never will.
+    /// It does not, and the defect was closed without another.
     Ends,
+    /// It will not come to what the customer runs.
+    Never,
     /// Nobody can know.
     Unknown,
 }
@@ -35,9 +40,9 @@ impl Facts {
 
     /// Whether FIX_AVAILABLE is true, if it was said.
     pub(super) fn holds(&self, customer: usize, defect: usize) -> bool {
-        self.reports_about(customer, defect).into_iter().any(|report| {
-            !matches!(self.verdict_of(report, defect), Verdict::NotYet)
-        })
+        self.reports_about(customer, defect)
+            .into_iter()
+            .any(|report| !matches!(self.verdict_of(report, defect), Verdict::NotYet | Verdict::OnItsWay))
     }
 
     /// A customer's reports in clusters linked to the defect.
@@ -53,30 +58,29 @@ impl Facts {
         let helps = |defect| matches!(self.view(report, defect), View::Helps(_));
         let links = &self.clusters[self.reports[report].cluster].links;
         let others_allow = self.any_defect
-            || links.keys().filter(|&&other| other != defect).all(|&other| helps(other) || self.is_given_up(report, other));
+            || links
+                .keys()
+                .filter(|&&other| other != defect)
+                .all(|&other| helps(other) || self.is_given_up(report, other));
         helps(defect) && others_allow
     }
 
-    /// Closed without a fix, and none is out either: nobody waits for it.
+    /// Closed without a fix, and none helps either: nobody waits for it.
     fn is_given_up(&self, report: usize, defect: usize) -> bool {
-        let state = self.defects[defect].state;
-        state == DefectState::ClosedWithoutFix && self.fixes(self.reports[report].product(), defect).is_empty()
+        self.defects[defect].state == DefectState::ClosedWithoutFix && self.view(report, defect) == View::Ends
     }
 
     /// How a report stands to a defect of its cluster.
     pub(super) fn view(&self, report: usize, defect: usize) -> View {
-        let product = self.reports[report].product();
-        let fixes = self.fixes(product, defect);
-        if self.is_given_up(report, defect) {
-            return View::Ends;
-        }
+        let fixes = self.fixes(self.reports[report].product(), defect);
         if !fixes.is_empty() && self.helping(report, &fixes).is_empty() {
             return View::Regression;
         }
         match self.verdict_of(report, defect) {
             verdict @ (Verdict::Covered | Verdict::UpgradeAvailable) => View::Helps(verdict),
-            Verdict::NotYet => View::Waits,
-            Verdict::NotApplicable => View::Ends,
+            Verdict::NotYet if self.defects[defect].state == DefectState::ClosedWithoutFix => View::Ends,
+            Verdict::NotYet | Verdict::OnItsWay => View::Waits,
+            Verdict::NotApplicable => View::Never,
             Verdict::Unknown => View::Unknown,
         }
     }
@@ -84,7 +88,8 @@ impl Facts {
     /// The fixes that were not in what the customer ran when reporting.
     fn helping(&self, report: usize, fixes: &[usize]) -> Vec<usize> {
         let report = &self.reports[report];
-        let had_it = |fix: usize| self.cover(report.product(), &[fix], &report.runs, Some(report.time)) == Verdict::Covered;
+        let had_it =
+            |fix: usize| self.cover(report.product(), &[fix], &report.runs, Some(report.time)) == Verdict::Covered;
         fixes.iter().copied().filter(|&fix| !had_it(fix)).collect()
     }
 
@@ -168,9 +173,9 @@ impl Facts {
                 // 1.0.1 says nothing about 1.1.0 when 1.1.1 fixes it again.
                 let fixed_again = !has_lines
                     && minor(fix.version) != minor(version)
-                    && recorded.iter().any(|other| {
-                        minor(other.version) == minor(version) && parse(other.version) > parse(version)
-                    });
+                    && recorded
+                        .iter()
+                        .any(|other| minor(other.version) == minor(version) && parse(other.version) > parse(version));
                 fix.state == ReleaseState::Released && parse(version) >= parse(fix.version) && !fixed_again
             })
         };
@@ -187,10 +192,16 @@ impl Facts {
                     fix.state == ReleaseState::Released
                         && (fix.id == target.id || parse(fix.version) < parse(target.version) && !taken_back(fix))
                 })
-                && can_be_had(target, runs)
         };
         let of_product = self.releases.iter().filter(|release| release.product == product);
-        if of_product.clone().any(helps) { Verdict::UpgradeAvailable } else { Verdict::NotYet }
+        let mut helping = of_product.filter(|target| helps(target)).peekable();
+        if helping.peek().is_none() {
+            Verdict::NotYet
+        } else if helping.any(|target| can_be_had(target, runs)) {
+            Verdict::UpgradeAvailable
+        } else {
+            Verdict::OnItsWay
+        }
     }
 
     /// The product's lines, and those that a fix outside them shows to be maintained.
@@ -204,15 +215,19 @@ impl Facts {
 
     // Deployments.
 
-    /// Each release replaces the one before, so all from the first fix on have it.
     fn carries(&self, release: &Release, fixes: &[usize]) -> bool {
+        release.state != ReleaseState::Yanked && self.would_carry(release, fixes)
+    }
+
+    /// Each release replaces the one before, so all from the first fix on have it.
+    fn would_carry(&self, release: &Release, fixes: &[usize]) -> bool {
         let first = fixes
             .iter()
             .map(|&fix| &self.releases[fix])
             .filter(|fix| fix.state == ReleaseState::Released)
             .map(|fix| fix.sequence)
             .min();
-        release.state != ReleaseState::Yanked && first.is_some_and(|first| first <= release.sequence)
+        first.is_some_and(|first| first <= release.sequence)
     }
 
     fn cover_place(&self, product: usize, fixes: &[usize], runs: &Runs, as_of: Option<Time>) -> Verdict {
@@ -247,11 +262,14 @@ impl Facts {
         here.sort_by_key(|(_, deployment)| std::cmp::Reverse(deployment.sequence));
         // From the newest down to the one that reached all of the place: any of these may run there.
         let reach_all = here.iter().position(|(_, deployment)| deployment.percent == 100 && is_here(deployment));
-        match reach_all {
-            Some(last) if here[..=last].iter().all(|(release, _)| self.carries(release, fixes)) => {
-                if reported.is_some() { Verdict::UpgradeAvailable } else { Verdict::Covered }
-            }
-            _ => Verdict::NotYet,
+        let last = reach_all.unwrap_or(here.len().saturating_sub(1));
+        let lacking = here.iter().take(last + 1).map(|(release, _)| release).find(|it| !self.carries(it, fixes));
+        match lacking {
+            None if reach_all.is_some() && reported.is_some() => Verdict::UpgradeAvailable,
+            None if reach_all.is_some() => Verdict::Covered,
+            // What runs there had the fix and was withdrawn.
+            Some(release) if self.would_carry(release, fixes) => Verdict::NotYet,
+            _ => Verdict::OnItsWay,
         }
     }
 }

@@ -157,6 +157,7 @@ impl Play {
     /// Takes in what was sent.
     async fn listen(&mut self, crashed: bool) -> Check {
         let unfinished = if crashed { self.service.unfinished().await } else { Vec::new() };
+        let mut bounced = BTreeSet::new();
         for (mut sent, defects) in self.service.take_sent().await {
             let defects: BTreeSet<usize> = defects.iter().map(|id| self.defect(id)).collect::<Result<_, _>>()?;
             // Whether the dying process wrote down the other outcomes of its batch is chance.
@@ -165,11 +166,13 @@ impl Play {
             }
             self.heard.hear(&self.facts, &sent, &defects)?;
             if sent.answer == Answer::Bounced {
-                let contacts = self.facts.customers.iter_mut().flat_map(|customer| &mut customer.contacts);
-                for contact in contacts.filter(|contact| contact.address == sent.address) {
-                    contact.state = ContactState::Bounced;
-                }
+                bounced.insert(sent.address);
             }
+        }
+        // The messages of one batch are under way together: none of them waits for what the others come to.
+        let contacts = self.facts.customers.iter_mut().flat_map(|customer| &mut customer.contacts);
+        for contact in contacts.filter(|contact| bounced.contains(&contact.address)) {
+            contact.state = ContactState::Bounced;
         }
         Ok(())
     }
@@ -191,17 +194,23 @@ impl Play {
             Action::Link { cluster, defect } => self.link(cluster, defect).await,
             Action::Unlink { cluster, defect } => self.unlink(cluster, defect).await,
             Action::Track { defect, state } => self.track(defect, state).await,
-            Action::Release { product, version, planned, fixes } => self.release(product, version, planned, fixes).await,
+            Action::Release { product, version, planned, fixes } => {
+                self.release(product, version, planned, fixes).await
+            }
             Action::Yank { release } => self.yank(release).await,
             Action::Deploy { release, ring, percent } => self.deploy(release, ring, percent).await,
             Action::RollBack { deployment } => self.roll_back(deployment).await,
-            Action::Upgrade { customer, product, version, ring } => self.upgrade(customer, product, version, ring).await,
+            Action::Upgrade { customer, product, version, ring } => {
+                self.upgrade(customer, product, version, ring).await
+            }
             Action::OptOut { customer } => self.set_opted_out(customer, true).await,
             Action::OptIn { customer } => self.set_opted_out(customer, false).await,
             Action::OptOutContact { customer, contact } => {
                 self.set_contact(customer, contact, ContactState::OptedOut).await
             }
-            Action::OptInContact { customer, contact } => self.set_contact(customer, contact, ContactState::Active).await,
+            Action::OptInContact { customer, contact } => {
+                self.set_contact(customer, contact, ContactState::Active).await
+            }
             Action::Wait { minutes } => {
                 self.service.advance(Duration::from_secs(u64::from(minutes) * 60));
                 Ok(())
@@ -262,7 +271,7 @@ impl Play {
         if let Some(fixed_in) = &answer.fixed_in {
             let helps = |&defect: &usize| matches!(self.facts.view(number, defect), View::Helps(_));
             law!(
-                !links.is_empty() && links.keys().any(|defect| helps(defect)),
+                !links.is_empty() && links.keys().any(helps),
                 "law 11: customer {customer} was answered that {fixed_in:?} helps"
             );
         }
@@ -655,11 +664,8 @@ impl Play {
     }
 
     async fn reports(&self) -> Result<Vec<proto::Report>, String> {
-        let request = proto::ListReportsRequest {
-            page_size: 500,
-            order_by: "create_time".to_owned(),
-            ..Default::default()
-        };
+        let request =
+            proto::ListReportsRequest { page_size: 500, order_by: "create_time".to_owned(), ..Default::default() };
         let answer = self.service.api.list_reports(self.service.ask(request)).await.map_err(failed("ListReports"))?;
         Ok(answer.into_inner().reports)
     }
@@ -721,9 +727,9 @@ impl Play {
                 let coming = |kind| self.is_coming(unfinished, customer, kind);
                 if believes && !self.facts.holds(customer, defect) && reachable {
                     // Nobody can say whether what is under way has arrived before its lease has ended.
-                    let under_way = unfinished.iter().any(|delivery| {
-                        delivery.is_sending && delivery.customer == self.facts.customers[customer].id
-                    });
+                    let under_way = unfinished
+                        .iter()
+                        .any(|delivery| delivery.is_sending && delivery.customer == self.facts.customers[customer].id);
                     law!(
                         coming(Kind::Correction) || under_way,
                         "law 8: customer {customer} believes that defect {defect} is fixed, and nobody takes it back"
@@ -782,8 +788,7 @@ impl Play {
                 found.loop_reason
             );
             if expected == LoopState::Closed && found.loop_state() == LoopState::Closed {
-                let reasons =
-                    ["no_contact_point", "opted_out", "bounced", "not_applicable", "closed_without_fix"];
+                let reasons = ["no_contact_point", "opted_out", "bounced", "not_applicable", "closed_without_fix"];
                 law!(
                     reasons.contains(&found.loop_reason.as_str()),
                     "law 10: report {number} ended for {:?}",
@@ -809,8 +814,13 @@ impl Play {
             return if reachable { LoopState::Open } else { LoopState::Closed };
         }
         // The customer's most hopeful report decides what is waited for.
-        let views = self.facts.reports_about(customer, defect).into_iter().map(|report| self.facts.view(report, defect));
-        if views.into_iter().all(|view| view == View::Ends) { LoopState::Closed } else { LoopState::Open }
+        let views =
+            self.facts.reports_about(customer, defect).into_iter().map(|report| self.facts.view(report, defect));
+        if views.into_iter().all(|view| matches!(view, View::Ends | View::Never)) {
+            LoopState::Closed
+        } else {
+            LoopState::Open
+        }
     }
 
     /// The ledger says what the wire saw.
@@ -826,9 +836,7 @@ impl Play {
                             && statement.defect_id.to_string() == tracked.id
                             && statement.stage == Stage::FixAvailable
                     })
-                    .filter(|statement| {
-                        matches!(statement.state, StatementState::Told | StatementState::Unconfirmed)
-                    })
+                    .filter(|statement| matches!(statement.state, StatementState::Told | StatementState::Unconfirmed))
                     .count();
                 law!(told <= 1, "law 9: customer {customer} was told of defect {defect} {told} times over");
                 // A correction may have arrived before its sender knows.

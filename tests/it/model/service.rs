@@ -159,7 +159,7 @@ impl Service {
         let call = app.authenticate(&key.text, now).await.expect("the key just made");
         let credential = format!("Bearer {}", key.text).parse().expect("a header");
         Self {
-            api: Api::new(app.clone(), CancellationToken::new()),
+            api: Api::new(app.clone(), CancellationToken::new(), TaskTracker::new()),
             app,
             call,
             credential,
@@ -246,8 +246,7 @@ impl Service {
     /// What was sent since this was last asked, each with the defects (by id) that it was about.
     pub(super) async fn take_sent(&mut self) -> Vec<(Sent, BTreeSet<String>)> {
         let sent = std::mem::take(&mut *self.wire.0.sent.lock().expect("no panic"));
-        let ids: Vec<DeliveryId> =
-            sent.iter().map(|sent| sent.delivery.parse().expect("a delivery's id")).collect();
+        let ids: Vec<DeliveryId> = sent.iter().map(|sent| sent.delivery.parse().expect("a delivery's id")).collect();
         let statements =
             store::statement::of_deliveries(&self.app.read(&self.call), &ids).await.expect("the ledger can be read");
         let mut now: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

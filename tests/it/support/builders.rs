@@ -13,14 +13,14 @@ pub(crate) fn request_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
-/// A report about the product `app`, from somebody, about something; its reference is fresh.
+/// A report about the product `app`, from somebody, about something; its reference (`R-…`) is fresh.
 pub(crate) fn a_report() -> ReportBuilder {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     ReportBuilder {
         request_id: String::new(),
         input: ReportInput {
             source: "zendesk".to_owned(),
-            external_id: format!("T-{number}"),
+            external_id: format!("R-{number}"),
             product: "app".to_owned(),
             title: "Export to PDF stops at page three".to_owned(),
             body: "When I export a long document to PDF the file ends after the third page.".to_owned(),
