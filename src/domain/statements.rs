@@ -267,16 +267,12 @@ fn cover(world: &World, customer: &CustomerFacts, report: &ReportFacts, facts: &
     };
     let fixes = facts.fixes.get(&product_id)?;
     let product = world.products.get(&product_id)?;
-    let ran = |fix| coverage::already_running(product, fix, &report.installation, report.create_time);
-    let had_one = fixes.iter().any(|&fix| ran(fix));
-    // Who had the fix when reporting is helped by none that was there then, be it on another line: by a later one only.
-    let is_later = |fix: ReleaseId| {
-        let release = product.releases.iter().find(|release| release.id == fix);
-        release.and_then(|release| release.release_time).is_some_and(|time| time > report.create_time)
-    };
-    let helping: BTreeSet<ReleaseId> =
-        fixes.iter().copied().filter(|&fix| !ran(fix) && (!had_one || is_later(fix))).collect();
-    let regression = had_one && helping.is_empty();
+    let helping: BTreeSet<ReleaseId> = fixes
+        .iter()
+        .copied()
+        .filter(|&fix| !coverage::already_running(product, fix, &report.installation, report.create_time))
+        .collect();
+    let regression = helping.is_empty() && !fixes.is_empty();
     let verdicts = what_they_run(customer, report, product_id)
         .into_iter()
         .map(|installation| coverage::judge(product, &helping, installation));
@@ -445,18 +441,6 @@ mod tests {
         assert!(matches!(standing.outlook, Outlook::Wait(Waiting::RegressionReported, _)), "{standing:?}");
         scene.release("2.4.1", &[defect], 20);
         assert!(matches!(scene.standing(defect, 20).outlook, Outlook::Say(_)));
-    }
-
-    #[test]
-    fn law_11_a_backport_that_was_there_does_not_hide_a_regression() {
-        let mut scene = Scene::new();
-        let defect = scene.link(scene.cluster, DefectState::Open);
-        scene.world.products.get_mut(&scene.product).expect("the scene's product").lines =
-            vec!["2.3".to_owned(), "2.4".to_owned()];
-        scene.release("2.3.7", &[defect], 5);
-        scene.release("2.4.0", &[defect], 5);
-        let standing = scene.standing(defect, 20);
-        assert!(matches!(standing.outlook, Outlook::Wait(Waiting::RegressionReported, _)), "{standing:?}");
     }
 
     #[test]

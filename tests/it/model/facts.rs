@@ -157,6 +157,8 @@ pub(super) struct Release {
     /// The defects it is said to fix, each with the defect's round when that was said.
     pub(super) fixes: BTreeMap<usize, u32>,
     pub(super) sequence: u64,
+    /// Since when it is out.
+    pub(super) time: Option<Time>,
     pub(super) deployments: Vec<Deployment>,
 }
 

@@ -489,6 +489,7 @@ impl Play {
             defects: fixes.iter().map(|&defect| Self::defect_key(defect)).collect(),
             ..Default::default()
         };
+        let now = self.service.now();
         let answer = self.service.api.record_release(self.service.ask(request)).await;
         let answer = answer.map_err(failed("RecordRelease"))?.into_inner().release.unwrap_or_default();
         let sequence = self.facts.next_sequence();
@@ -500,6 +501,7 @@ impl Play {
                 state: if planned { ReleaseState::Planned } else { ReleaseState::Released },
                 fixes: BTreeMap::new(),
                 sequence,
+                time: (!planned).then_some(now),
                 deployments: Vec::new(),
             });
             self.facts.releases.len() - 1
@@ -513,7 +515,11 @@ impl Play {
         let release = &mut self.facts.releases[number];
         if release.state == ReleaseState::Planned && !planned {
             release.state = ReleaseState::Released;
-            release.sequence = sequence;
+            release.time = Some(now);
+            // What was recorded between the plan and now did not wait for its fixes.
+            if !release.fixes.is_empty() {
+                release.sequence = sequence;
+            }
         }
         Ok(())
     }
