@@ -24,6 +24,7 @@ use crate::domain::delivery::{Attempt, AttemptOutcome, Delivery, DeliveryState, 
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::id::{AnnouncementId, AttemptId, ClusterId, CustomerId, DeliveryId, ProductId};
 use crate::domain::ledger::{Statement, StatementState};
+use crate::domain::statements::{Outlook, World};
 use crate::domain::time::Timestamp;
 use crate::store::dirty::{self, Subject};
 use crate::store::tenant::WebhookSecrets;
@@ -199,7 +200,13 @@ impl App {
             let contact = match self.contact_for(&delivery, evaluation, &enabled) {
                 Ok(contact) => contact,
                 Err(reason) => {
-                    finish(&mut txn, &mut delivery, DeliveryState::Suppressed, reason).await?;
+                    // What may have arrived is not unsaid by an opt-out.
+                    let (state, reason) = if delivery.may_have_arrived() {
+                        (DeliveryState::Unconfirmed, "outcome_unknown")
+                    } else {
+                        (DeliveryState::Suppressed, reason)
+                    };
+                    finish(&mut txn, &mut delivery, state, reason).await?;
                     applied.touched.insert(delivery.announcement_id);
                     continue;
                 }
@@ -217,10 +224,16 @@ impl App {
             }
             *sends += 1;
             if contact.id != delivery.contact_point_id {
+                if delivery.may_have_arrived() {
+                    // Another address would be a second telling.
+                    finish(&mut txn, &mut delivery, DeliveryState::Unconfirmed, "outcome_unknown").await?;
+                    applied.touched.insert(delivery.announcement_id);
+                    continue;
+                }
                 delivery.contact_point_id = contact.id;
                 delivery.contact_attempt_count = 0;
-                delivery.unknown_count = 0;
             }
+            restate(&txn, &mut delivery, evaluation, &page.world).await?;
             delivery.channel = contact.channel;
             delivery.state = DeliveryState::Sending;
             delivery.reason.clear();
@@ -380,6 +393,10 @@ impl App {
                 outcome.record().as_str().clone_into(&mut delivery.reason);
                 delivery.update_time = now;
                 store::delivery::update(txn, delivery.clone()).await?;
+                if delivery.may_have_arrived() {
+                    // If it became false while it was under way, it is taken back now and not at the next try.
+                    dirty::mark(txn, [Subject::Customer(delivery.customer_id)], now).await?;
+                }
             }
             Settled::NextContact { reason, bounced } => {
                 if bounced {
@@ -441,8 +458,32 @@ impl App {
     }
 }
 
+/// Says what is true now, where it is not what was true when it was planned: the customer has moved, or another release
+/// helps.
+async fn restate(txn: &Txn, delivery: &mut Delivery, evaluation: &Evaluation, world: &World) -> Result<(), Error> {
+    let carried = evaluation
+        .statements
+        .iter()
+        .filter(|statement| statement.delivery_id == Some(delivery.id) && statement.stage == Stage::FixAvailable);
+    let mut coverages = Vec::new();
+    for statement in carried {
+        let standing = evaluation.standings.iter().find(|standing| standing.defect == statement.defect_id);
+        let Some(Outlook::Say(coverage)) = standing.map(|standing| &standing.outlook) else { continue };
+        if (statement.release_id, statement.verdict) != (coverage.release, Some(coverage.verdict)) {
+            store::statement::restate(txn, statement.id, coverage).await?;
+        }
+        coverages.push(coverage);
+    }
+    if let Some(coverage) = reconcile::spoken(coverages.into_iter(), world) {
+        delivery.verdict = Some(coverage.verdict);
+        delivery.release_id = coverage.release;
+        delivery.version = coverage.version.clone().unwrap_or_default();
+    }
+    Ok(())
+}
+
 /// Gives a delivery its final state and writes what that means for the ledger.
-async fn finish(
+pub(super) async fn finish(
     txn: &mut Txn,
     delivery: &mut Delivery,
     state: DeliveryState,

@@ -13,19 +13,21 @@ use serde_json::json;
 use tracing::debug;
 
 use crate::domain::announcement::{APPROVED_BY_POLICY, Announcement, AnnouncementState, Stage};
+use crate::domain::coverage::{Coverage, Verdict};
 use crate::domain::customer::{ChannelKind, ContactPoint, ContactState, Customer};
 use crate::domain::delivery::{Delivery, DeliveryState, REJECTED, RETRIES_EXHAUSTED};
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::id::{AnnouncementId, ClusterId, CustomerId, DeliveryId, StatementId};
+use crate::domain::id::{AnnouncementId, ClusterId, CustomerId, DeliveryId, ReleaseId, StatementId};
 use crate::domain::ledger::{self, Due, Statement, StatementState};
 use crate::domain::policy::Policy;
 use crate::domain::statements::{self, CustomerFacts, Outlook, Standing, Waiting, World};
 use crate::domain::time::Timestamp;
+use crate::domain::version::Version;
 use crate::store::dirty::{self, Mark, Subject};
 use crate::store::statement::ReportBrief;
 use crate::store::{self, Reader, TenantScope, Txn};
 
-use super::{App, Error, Progress, announcement, cluster, world};
+use super::{App, Error, Progress, announcement, cluster, delivery, world};
 
 /// Marks taken up in one turn.
 const MARKS: u64 = 256;
@@ -103,6 +105,24 @@ fn group<T>(items: Vec<T>, key: impl Fn(&T) -> CustomerId) -> HashMap<CustomerId
     groups
 }
 
+/// What one letter about several defects may promise: who must move for one of them is told so, and the release that
+/// is named has the fixes of all.
+pub(super) fn spoken<'a>(coverages: impl Iterator<Item = &'a Coverage>, world: &World) -> Option<&'a Coverage> {
+    let place = |release: ReleaseId| {
+        let of_products = world.products.values().flat_map(|product| &product.releases);
+        let release = of_products.into_iter().find(|known| known.id == release)?;
+        Some((Version::parse(&release.version).ok(), release.sequence))
+    };
+    coverages.max_by_key(|coverage| {
+        let caution = match coverage.verdict {
+            Verdict::Covered => 0,
+            Verdict::UpgradeAvailable => 1,
+            Verdict::Unknown | Verdict::NotYet | Verdict::NotApplicable => 2,
+        };
+        (caution, coverage.release.and_then(place))
+    })
+}
+
 /// How a customer would be reached now, or why they cannot be.
 pub(crate) fn usable_contact<'a>(
     customer: &Customer,
@@ -139,6 +159,8 @@ struct Writer<'a> {
     inserts: Vec<Statement>,
     deletes: Vec<StatementId>,
     cancelled: BTreeMap<&'static str, Vec<DeliveryId>>,
+    /// Not to be repeated, and perhaps heard.
+    in_doubt: Vec<DeliveryId>,
     /// To be looked at again once this page is written.
     again: Vec<(Subject, Timestamp)>,
 }
@@ -182,13 +204,14 @@ pub(crate) async fn apply(txn: &mut Txn, page: &mut Page, enabled: &[ChannelKind
         inserts: Vec::new(),
         deletes: Vec::new(),
         cancelled: BTreeMap::new(),
+        in_doubt: Vec::new(),
         again: Vec::new(),
     };
-    let sending = in_flight(writer.txn, page).await?;
+    let sent = sent_before(writer.txn, page).await?;
     let mut loops = Vec::new();
     let mut clusters = BTreeSet::new();
     for evaluation in &mut page.evaluations {
-        writer.write(evaluation, &sending).await?;
+        writer.write(evaluation, &page.world, &sent).await?;
         for report in &mut evaluation.reports {
             let links = page.world.links.get(&report.cluster_id);
             let (state, reason) = ledger::loop_of(report.id, links, &evaluation.standings, &evaluation.statements);
@@ -213,7 +236,11 @@ pub(crate) async fn apply(txn: &mut Txn, page: &mut Page, enabled: &[ChannelKind
             writer.again.push((Subject::Customer(evaluation.customer.id), until));
         }
     }
-    let Writer { txn, touched, deliveries, inserts, deletes, cancelled, again, .. } = writer;
+    let Writer { txn, mut touched, deliveries, inserts, deletes, cancelled, in_doubt, again, .. } = writer;
+    for mut delivery in store::delivery::by_ids(&txn.read(), in_doubt).await? {
+        touched.insert(delivery.announcement_id);
+        delivery::finish(txn, &mut delivery, DeliveryState::Unconfirmed, "outcome_unknown").await?;
+    }
     for (reason, ids) in &cancelled {
         store::statement::delete_of_deliveries(txn, ids).await?;
         store::delivery::finish(txn, ids, DeliveryState::Cancelled, reason).await?;
@@ -225,29 +252,41 @@ pub(crate) async fn apply(txn: &mut Txn, page: &mut Page, enabled: &[ChannelKind
     Ok(Applied { touched, clusters, again })
 }
 
-/// Deliveries of the page that are being sent at this moment: too late to take back.
-async fn in_flight(txn: &Txn, page: &Page) -> Result<BTreeSet<DeliveryId>, Error> {
+/// Deliveries of a page that cannot simply be taken back.
+#[derive(Default)]
+struct SentBefore {
+    /// Being sent, or left behind by a process that died: the outcome decides.
+    in_flight: BTreeSet<DeliveryId>,
+    /// They wait for another try, and an earlier one may have arrived.
+    in_doubt: BTreeSet<DeliveryId>,
+}
+
+async fn sent_before(txn: &Txn, page: &Page) -> Result<SentBefore, Error> {
     let pending = page
         .evaluations
         .iter()
         .flat_map(|evaluation| &evaluation.statements)
         .filter_map(|statement| statement.delivery_id.filter(|_| statement.state == StatementState::Pending));
     let pending: BTreeSet<DeliveryId> = pending.collect();
-    let deliveries = store::delivery::by_ids(&txn.read(), pending).await?;
-    let live = |delivery: &Delivery| {
-        delivery.state == DeliveryState::Sending && delivery.lease_expire_time.is_some_and(|time| time > txn.now())
-    };
-    Ok(deliveries.iter().filter(|delivery| live(delivery)).map(|delivery| delivery.id).collect())
+    let mut sent = SentBefore::default();
+    for delivery in store::delivery::by_ids(&txn.read(), pending).await? {
+        if delivery.state == DeliveryState::Sending {
+            sent.in_flight.insert(delivery.id);
+        } else if delivery.may_have_arrived() {
+            sent.in_doubt.insert(delivery.id);
+        }
+    }
+    Ok(sent)
 }
 
 impl Writer<'_> {
-    async fn write(&mut self, evaluation: &mut Evaluation, sending: &BTreeSet<DeliveryId>) -> Result<(), Error> {
+    async fn write(&mut self, evaluation: &mut Evaluation, world: &World, sent: &SentBefore) -> Result<(), Error> {
         // What is said to one customer about one cluster at one stage is one delivery, however many defects it covers.
         let mut together: BTreeMap<(ClusterId, Stage), Vec<Due>> = BTreeMap::new();
         for due in std::mem::take(&mut evaluation.due) {
             match due {
                 Due::Tell { cluster, stage, .. } => together.entry((cluster, stage)).or_default().push(due),
-                Due::Drop { slot, reason } => self.drop(evaluation, slot, reason, sending),
+                Due::Drop { slot, reason } => self.drop(evaluation, slot, reason, sent),
                 Due::Forget { slot } => self.forget(evaluation, slot),
             }
         }
@@ -255,7 +294,7 @@ impl Writer<'_> {
             let contact = usable_contact(&evaluation.customer, &evaluation.contacts, self.enabled).cloned();
             match contact {
                 Ok(_) if !self.worth_another_try(evaluation, &tells) => {}
-                Ok(contact) => self.plan(evaluation, cluster, stage, tells, &contact).await?,
+                Ok(contact) => self.plan(evaluation, world, (cluster, stage), tells, &contact).await?,
                 Err(reason) => self.suppress(evaluation, tells, reason),
             }
         }
@@ -283,17 +322,18 @@ impl Writer<'_> {
     }
 
     /// Takes back a delivery before it is sent, with everything it carries.
-    fn drop(
-        &mut self,
-        evaluation: &mut Evaluation,
-        slot: StatementId,
-        reason: &'static str,
-        sending: &BTreeSet<DeliveryId>,
-    ) {
+    fn drop(&mut self, evaluation: &mut Evaluation, slot: StatementId, reason: &'static str, sent: &SentBefore) {
         let statement = evaluation.statements.iter().find(|statement| statement.id == slot);
         let Some(delivery) = statement.and_then(|statement| statement.delivery_id) else { return };
-        if sending.contains(&delivery) {
+        if sent.in_flight.contains(&delivery) {
             return; // Its outcome marks the customer dirty, and if it was told, it is corrected.
+        }
+        if sent.in_doubt.contains(&delivery) {
+            // It may have been heard: it ends as that, and then the truth is told against it.
+            if !self.in_doubt.contains(&delivery) {
+                self.in_doubt.push(delivery);
+            }
+            return;
         }
         let carried = evaluation.statements.iter().filter(|statement| statement.delivery_id == Some(delivery)).count();
         if carried > 1 {
@@ -344,17 +384,18 @@ impl Writer<'_> {
     async fn plan(
         &mut self,
         evaluation: &mut Evaluation,
-        cluster: ClusterId,
-        stage: Stage,
+        world: &World,
+        (cluster, stage): (ClusterId, Stage),
         tells: Vec<Due>,
         contact: &ContactPoint,
     ) -> Result<(), Error> {
         let announcement = self.announcement(cluster, stage).await?;
         let now = self.txn.now();
-        let coverage = tells.iter().find_map(|tell| match tell {
-            Due::Tell { coverage, .. } => coverage.clone(),
+        let coverages = tells.iter().filter_map(|tell| match tell {
+            Due::Tell { coverage, .. } => coverage.as_ref(),
             Due::Drop { .. } | Due::Forget { .. } => None,
         });
+        let coverage = spoken(coverages, world).cloned();
         let state = if announcement.state == AnnouncementState::Approved {
             DeliveryState::Pending
         } else {

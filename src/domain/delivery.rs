@@ -203,6 +203,11 @@ pub enum Settled {
 }
 
 impl Delivery {
+    /// Whether a try of the current contact point may have arrived without anybody knowing.
+    pub fn may_have_arrived(&self) -> bool {
+        self.unknown_count > 0
+    }
+
     /// What follows from a try's outcome. `dice` is a random number from 0 to 1.
     ///
     /// An unknown outcome is repeated only under the delivery's own id. A webhook's or stream's receiver drops the
@@ -212,6 +217,11 @@ impl Delivery {
         match outcome {
             Outcome::Delivered => Settled::Told,
             Outcome::Rejected { bounced: true } => Settled::NextContact { reason: "bounced", bounced: true },
+            // An earlier try may have arrived: another address would be a second telling. Only a help desk on the stream
+            // knows what became of the delivery as a whole: it speaks of the id, not of one try.
+            Outcome::Rejected { bounced: false } if self.may_have_arrived() && self.channel != ChannelKind::Stream => {
+                Settled::Unconfirmed
+            }
             Outcome::Rejected { bounced: false } => Settled::NextContact { reason: REJECTED, bounced: false },
             Outcome::Unknown if self.channel == ChannelKind::Email && self.unknown_count >= 1 => Settled::Unconfirmed,
             Outcome::Unknown => match self.next_try(schedule, now, dice, None) {

@@ -142,6 +142,9 @@ pub fn due(standings: &[Standing], statements: &[Statement], world: &World, poli
             let correction = said(Stage::Correction).filter(|correction| correction.ordinal == fix.ordinal);
             correction_due(standing, fix, correction, &mut due);
         }
+        // What is forgotten in this very turn stands in nobody's way.
+        let forgotten = |fix: &&Statement| due.iter().any(|due| matches!(due, Due::Forget { slot } if *slot == fix.id));
+        let fix = fix.filter(|fix| !forgotten(fix));
         let open = world.defects.get(&defect).is_some_and(|facts| facts.state == DefectState::Open);
         acknowledgement_due(standing, fix, said(Stage::Acknowledged), open && policy.acknowledge, &mut due);
     }

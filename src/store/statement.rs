@@ -5,7 +5,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef};
 
 use crate::domain::announcement::Stage;
-use crate::domain::coverage::InstallationFacts;
+use crate::domain::coverage::{Coverage, InstallationFacts};
 use crate::domain::id::{ClusterId, CustomerId, DefectId, DeliveryId, ProductId, ReportId, StatementId};
 use crate::domain::ledger::{Statement, StatementState};
 use crate::domain::report::{DEFAULT_ENVIRONMENT, LoopState};
@@ -212,6 +212,22 @@ pub async fn delete_of_deliveries(txn: &Txn, deliveries: &[DeliveryId]) -> Resul
             .exec(txn.db())
             .await?;
     }
+    Ok(())
+}
+
+/// What a pending statement rests on now.
+pub async fn restate(txn: &Txn, id: StatementId, coverage: &Coverage) -> Result<(), StoreError> {
+    statement::Entity::update_many()
+        .col_expr(statement::Column::ReleaseId, Expr::value(coverage.release))
+        .col_expr(statement::Column::Version, Expr::value(coverage.version.clone().unwrap_or_default()))
+        .col_expr(statement::Column::Verdict, Expr::value(coverage.verdict))
+        .col_expr(statement::Column::Rule, Expr::value(coverage.rule.as_str()))
+        .col_expr(statement::Column::UpdateTime, Expr::value(txn.now()))
+        .filter(statement::Column::TenantId.eq(txn.scope().tenant()))
+        .filter(statement::Column::Id.eq(id))
+        .filter(statement::Column::State.eq(StatementState::Pending))
+        .exec(txn.db())
+        .await?;
     Ok(())
 }
 

@@ -85,15 +85,12 @@ impl Facts {
         }
     }
 
-    /// The fixes that can help: those that were not in what the customer ran when reporting. If one was, it did not help,
-    /// and neither do those on other lines that were there with it.
+    /// The fixes that can help: those that were not in what the customer ran when reporting.
     fn helping(&self, report: usize, fixes: &[usize]) -> Vec<usize> {
         let report = &self.reports[report];
         let had_it =
             |&fix: &usize| self.cover(report.product(), &[fix], &report.runs, Some(report.time)) == Verdict::Covered;
-        let is_later = |fix: usize| self.releases[fix].time.is_some_and(|time| time > report.time);
-        let had_one = fixes.iter().any(had_it);
-        fixes.iter().copied().filter(|fix| !had_it(fix) && (!had_one || is_later(*fix))).collect()
+        fixes.iter().copied().filter(|fix| !had_it(fix)).collect()
     }
 
     fn verdict_of(&self, report: usize, defect: usize) -> Verdict {
