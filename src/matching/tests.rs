@@ -327,7 +327,7 @@ fn seen(index: &Index, texts: &[String]) -> Vec<(Placement, Vec<Candidate>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_order_of_arrival_changes_nothing(
