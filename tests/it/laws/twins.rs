@@ -26,11 +26,11 @@ async fn rush(callers: &[&Caller], texts: usize, times: usize) -> usize {
     homes.len()
 }
 
-/// A made-up sentence of its own.
+/// A made-up sentence, of which no word is in another one of the first 1,600.
 fn words(number: usize) -> String {
     let syllables = ["ba", "ke", "li", "mo", "nu", "pra", "sto", "tri", "vel", "xan"];
-    let word = |seed: usize| -> String { [seed % 10, seed / 10 % 10, seed / 7 % 10].map(|at| syllables[at]).concat() };
-    (0..6).map(|at| word(number * 37 + at * 11)).collect::<Vec<_>>().join(" ")
+    let word = |seed: usize| [seed % 10, seed / 10 % 10, seed / 100 % 10, seed / 1_000 % 10].map(|at| syllables[at]);
+    (0..6).map(|at| word((number * 6 + at) * 7 % 10_000).concat()).collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,10 +49,11 @@ async fn law_4_two_servers_on_one_postgres_make_no_twins() {
     }
     let server = Server::start().await;
     let other = server.replica().await;
-    let homes = rush(&[&server, &other], 20, 10).await;
+    let texts = 500;
+    let homes = rush(&[&server, &other], texts, 10).await;
     assert_eq!(server.list_clusters().await.len(), homes);
     let alone = Server::start().await;
-    for number in 0..20 {
+    for number in 0..texts {
         alone.submit(a_report().from("one@example.org").saying(&words(number))).await;
     }
     assert_eq!(alone.list_clusters().await.len(), homes, "as many as one server makes one by one");
