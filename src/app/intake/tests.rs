@@ -1,19 +1,23 @@
 //! Intake against a real database.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use futures::future::join_all;
+use uuid::Uuid;
 
 use crate::app::release::NewRelease;
 use crate::clock::Clock;
+use crate::domain::cluster::Cluster;
 use crate::domain::coverage::{ReleaseState, Verdict};
-use crate::domain::customer::ContactAddress;
+use crate::domain::customer::{ChannelKind, ContactAddress};
 use crate::domain::defect::DefectRef;
-use crate::domain::id::ApiKeyId;
+use crate::domain::id::{ApiKeyId, ClusterId};
 use crate::domain::product::{Lines, Product};
-use crate::domain::report::Labels;
+use crate::domain::report::{Labels, NewReporter};
 use crate::domain::scope::Scopes;
+use crate::domain::time::Timestamp;
 use crate::domain::version::VersionScheme;
 use crate::store::{PostgresOptions, Store, tenant};
 
