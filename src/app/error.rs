@@ -111,6 +111,8 @@ pub enum Resource {
     Cluster,
     /// An operation.
     Operation,
+    /// A suggestion.
+    Suggestion,
     /// A defect.
     Defect,
     /// A release.
@@ -136,6 +138,7 @@ impl fmt::Display for Resource {
             Self::Report => "report",
             Self::Cluster => "cluster",
             Self::Operation => "operation",
+            Self::Suggestion => "suggestion",
             Self::Defect => "defect",
             Self::Release => "release",
             Self::Deployment => "deployment",

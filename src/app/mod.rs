@@ -43,6 +43,7 @@ pub mod product;
 pub mod reconcile;
 pub mod release;
 pub mod report;
+pub mod suggestion;
 pub mod wake;
 pub(crate) mod world;
 

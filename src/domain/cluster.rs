@@ -36,6 +36,8 @@ text_enum! {
         Merge = "MERGE",
         /// A cluster split.
         Split = "SPLIT",
+        /// A suggested report was kept out of a cluster.
+        Reject = "REJECT",
     }
 }
 
@@ -136,7 +138,7 @@ pub struct Constraint {
     pub report_id: ReportId,
     /// … is not of this cluster.
     pub cluster_id: ClusterId,
-    /// The move or split that said so.
+    /// The move, split or rejection that said so.
     pub operation_id: OperationId,
     /// A later merge that brought them together again; it stands until that is undone.
     pub lifted_by_operation_id: Option<OperationId>,

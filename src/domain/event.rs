@@ -23,6 +23,8 @@ text_enum! {
         ClusterMerged = "cluster.merged",
         /// Reports left it for a new one; data has the operation.
         ClusterSplit = "cluster.split",
+        /// A person answered a suggestion; data has the operation, and `state`.
+        SuggestionResolved = "suggestion.resolved",
         /// An operation was taken back.
         OperationUndone = "operation.undone",
         /// A defect was linked.

@@ -108,6 +108,8 @@ ids! {
     ClusterId = "clu";
     /// Names an operation that can be undone.
     OperationId = "opr";
+    /// Names a suggestion.
+    SuggestionId = "sug";
     /// Names a constraint.
     ConstraintId = "con";
     /// Names a defect.

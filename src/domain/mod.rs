@@ -19,6 +19,7 @@ pub mod release;
 pub mod report;
 pub mod scope;
 pub mod statements;
+pub mod suggestion;
 pub mod time;
 pub mod version;
 pub mod violation;

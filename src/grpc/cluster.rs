@@ -23,6 +23,7 @@ use super::Api;
 use super::convert::{defect_ref, optional_id, required_id, timestamp};
 use super::list::{Asked, ListFields, any_id, any_of, equal, unknown_field};
 use super::proto::{self, cluster_service_server::ClusterService};
+use super::suggestion;
 
 /// A state for the wire.
 pub(crate) fn cluster_state(state: ClusterState) -> proto::cluster::State {
@@ -64,6 +65,7 @@ pub(crate) fn encode_operation(operation: Operation) -> proto::Operation {
         OperationKind::Move => proto::operation::Kind::Move,
         OperationKind::Merge => proto::operation::Kind::Merge,
         OperationKind::Split => proto::operation::Kind::Split,
+        OperationKind::Reject => proto::operation::Kind::Reject,
     };
     proto::Operation {
         id: operation.id.to_string(),
@@ -325,6 +327,22 @@ impl ClusterService for Api {
             operation: Some(encode_operation(done.result)),
             replayed: done.replayed,
         }))
+    }
+
+    async fn list_suggestions(
+        &self,
+        request: Request<proto::ListSuggestionsRequest>,
+    ) -> Result<Response<proto::ListSuggestionsResponse>, Status> {
+        let call = self.caller(request.metadata(), Scope::ClustersRead).await?;
+        suggestion::list(self, &call, request.get_ref()).await.map(Response::new).map_err(Status::from)
+    }
+
+    async fn resolve_suggestion(
+        &self,
+        request: Request<proto::ResolveSuggestionRequest>,
+    ) -> Result<Response<proto::ResolveSuggestionResponse>, Status> {
+        let call = self.writer(request.metadata(), Scope::ClustersWrite, &request.get_ref().request_id).await?;
+        suggestion::resolve(self, &call, request.get_ref()).await.map(Response::new).map_err(Status::from)
     }
 
     async fn link_defect(

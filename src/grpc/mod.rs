@@ -26,6 +26,7 @@ pub(crate) mod release;
 pub(crate) mod report;
 pub(crate) mod services;
 pub(crate) mod status;
+pub(crate) mod suggestion;
 
 /// The API as generated from `proto/hearback/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

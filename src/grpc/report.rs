@@ -159,7 +159,7 @@ pub(crate) fn encode_report(placed: PlacedReport) -> proto::Report {
     }
 }
 
-fn encode_signal(signal: Signal) -> proto::Signal {
+pub(crate) fn encode_signal(signal: Signal) -> proto::Signal {
     proto::Signal { name: signal.name, weight: signal.weight, detail: signal.detail }
 }
 

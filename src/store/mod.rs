@@ -35,6 +35,7 @@ pub mod release;
 pub mod report;
 pub mod request;
 pub mod statement;
+pub mod suggestion;
 pub mod tenant;
 
 pub use error::StoreError;

@@ -234,11 +234,12 @@ async fn read_texts(db: &Reader<'_>, query: sea_orm::Select<report::Entity>) -> 
 }
 
 /// What changes where reports belong.
-const MATCHING_KINDS: [EventKind; 5] = [
+const MATCHING_KINDS: [EventKind; 6] = [
     EventKind::ReportSubmitted,
     EventKind::ReportMoved,
     EventKind::ClusterMerged,
     EventKind::ClusterSplit,
+    EventKind::SuggestionResolved,
     EventKind::OperationUndone,
 ];
 

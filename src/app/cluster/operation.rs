@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::domain::cluster::{Cluster, ClusterDefect, ClusterState, Constraint, Operation, OperationKind, title_of};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::id::{ClusterId, ConstraintId, DefectId, OperationId, ReportId};
+use crate::domain::suggestion::SuggestionState;
 use crate::domain::violation::Violations;
 use crate::store::dirty::{self, Subject};
 use crate::store::report::PlacedReport;
@@ -89,13 +90,13 @@ struct UndoBody {
     operation_id: OperationId,
 }
 
-fn check_reason(reason: &str) -> Result<(), Error> {
+pub(in crate::app) fn check_reason(reason: &str) -> Result<(), Error> {
     let mut violations = Violations::new();
     violations.text("reason", reason, MAX_REASON);
     Ok(violations.into_result()?)
 }
 
-async fn find_operation(db: &Reader<'_>, id: OperationId) -> Result<Operation, Error> {
+pub(in crate::app) async fn find_operation(db: &Reader<'_>, id: OperationId) -> Result<Operation, Error> {
     let found = store::cluster::find_operation(db, id).await?;
     found.ok_or_else(|| Error::not_found(Resource::Operation, id))
 }
@@ -179,8 +180,14 @@ fn facts(operation: &Operation) -> serde_json::Value {
     })
 }
 
-/// What follows whenever reports went from one cluster to another: counters, marks and states.
+/// What follows whenever reports went from one cluster to another: answered suggestions, marks and states.
 async fn follow_up(txn: &mut Txn, operation: &Operation) -> Result<(), Error> {
+    confirm_suggested(txn, operation).await?;
+    mark_moved(txn, operation).await
+}
+
+/// Has everybody looked at again who is concerned by a step, or by its undoing.
+async fn mark_moved(txn: &mut Txn, operation: &Operation) -> Result<(), Error> {
     let clusters = [operation.from_cluster_id, operation.to_cluster_id];
     let customers = store::cluster::customers_of_operation(&txn.read(), operation.id, MARKED_CUSTOMERS + 1).await?;
     let mut marks: Vec<Subject> = clusters.iter().copied().map(Subject::Cluster).collect();
@@ -211,25 +218,10 @@ impl App {
         }
         let placed = store::report::find(&txn.read(), report).await?;
         let placed = placed.ok_or_else(|| Error::not_found(Resource::Report, report))?;
-        let from = placed.membership.cluster_id;
-        let to = match target {
-            Some(id) => standing(&txn.read(), id).await?.id,
-            None => create_cluster(&mut txn, &placed, "").await?,
-        };
-        if from == to {
-            return Err(Error::wrong_state(Resource::Report, report, format!("is in {to} already")));
+        if let Some(to) = target {
+            standing(&txn.read(), to).await?;
         }
-        let mut operation = begin(&txn, OperationKind::Move, from, to, 1, reason);
-        operation.created_cluster = target.is_none();
-        store::cluster::insert_operation(&txn, operation.clone()).await?;
-        let said = store::cluster::constraints_of_report(&txn.read(), report).await?;
-        lift(&txn, operation.id, &said, to).await?;
-        store::cluster::move_members(&txn, &operation, Some(&[report])).await?;
-        set_apart(&txn, &operation, &[report]).await?;
-        store::cluster::recount(&txn, &[from, to]).await?;
-        let event = NewEvent::new(EventKind::ReportMoved, report).cluster(to).customer(placed.report.customer_id);
-        txn.record(event.data(facts(&operation)));
-        follow_up(&mut txn, &operation).await?;
+        let operation = carry_out_move(&mut txn, &placed, target, reason).await?;
         self.remember(&txn, call, METHOD, &body, json!({"operation_id": operation.id})).await?;
         let result = moved(&txn.read(), report, operation.id).await?;
         txn.commit().await?;
@@ -258,19 +250,7 @@ impl App {
         if from == into {
             return Err(Error::wrong_state(Resource::Cluster, from, "cannot be merged into itself; name another one"));
         }
-        let operation = begin(&txn, OperationKind::Merge, from, into, goes.report_count, reason);
-        store::cluster::insert_operation(&txn, operation.clone()).await?;
-        // A person who merges says that they belong together after all, on both sides.
-        let of_those_who_go = store::cluster::constraints_of_members(&txn.read(), from).await?;
-        lift(&txn, operation.id, &of_those_who_go, into).await?;
-        let of_those_who_stay = store::cluster::constraints_of_members(&txn.read(), into).await?;
-        lift(&txn, operation.id, &of_those_who_stay, from).await?;
-        store::cluster::move_members(&txn, &operation, None).await?;
-        copy_links(&txn, &operation).await?;
-        store::cluster::set_merged_into(&txn, from, Some(into)).await?;
-        store::cluster::recount(&txn, &[from, into]).await?;
-        txn.record(NewEvent::new(EventKind::ClusterMerged, from).cluster(into).data(facts(&operation)));
-        follow_up(&mut txn, &operation).await?;
+        let operation = carry_out_merge(&mut txn, &goes, into, reason).await?;
         self.remember(&txn, call, METHOD, &body, json!({"operation_id": operation.id})).await?;
         let result = merged(&txn.read(), operation.id).await?;
         txn.commit().await?;
@@ -327,6 +307,7 @@ impl App {
         let (from, to) = (operation.from_cluster_id, operation.to_cluster_id);
         store::cluster::restore_members(&txn, &operation).await?;
         store::cluster::take_back_constraints(&txn, id).await?;
+        store::suggestion::reopen(&txn, id).await?;
         if operation.kind == OperationKind::Merge {
             store::cluster::delete_links_of_operation(&txn, to, id).await?;
             store::cluster::set_merged_into(&txn, from, None).await?;
@@ -339,13 +320,95 @@ impl App {
         }
         store::cluster::set_undone(&txn, id).await?;
         txn.record(NewEvent::new(EventKind::OperationUndone, id).cluster(from).data(facts(&operation)));
-        follow_up(&mut txn, &operation).await?;
+        mark_moved(&mut txn, &operation).await?;
         self.remember(&txn, call, METHOD, &body, json!({"operation_id": id})).await?;
         let result = find_operation(&txn.read(), id).await?;
         txn.commit().await?;
         self.wake.committed();
         Ok(Once { result, replayed: false })
     }
+}
+
+/// Moves a report to a cluster that stands by itself, or to a new one.
+pub(in crate::app) async fn carry_out_move(
+    txn: &mut Txn,
+    placed: &PlacedReport,
+    target: Option<ClusterId>,
+    reason: &str,
+) -> Result<Operation, Error> {
+    let report = placed.report.id;
+    let from = placed.membership.cluster_id;
+    let to = match target {
+        Some(to) => to,
+        None => create_cluster(txn, placed, "").await?,
+    };
+    if from == to {
+        return Err(Error::wrong_state(Resource::Report, report, format!("is in {to} already")));
+    }
+    let mut operation = begin(txn, OperationKind::Move, from, to, 1, reason);
+    operation.created_cluster = target.is_none();
+    store::cluster::insert_operation(txn, operation.clone()).await?;
+    let said = store::cluster::constraints_of_report(&txn.read(), report).await?;
+    lift(txn, operation.id, &said, to).await?;
+    store::cluster::move_members(txn, &operation, Some(&[report])).await?;
+    set_apart(txn, &operation, &[report]).await?;
+    store::cluster::recount(txn, &[from, to]).await?;
+    let event = NewEvent::new(EventKind::ReportMoved, report).cluster(to).customer(placed.report.customer_id);
+    txn.record(event.data(facts(&operation)));
+    follow_up(txn, &operation).await?;
+    Ok(operation)
+}
+
+/// Puts all reports and links of one cluster into another, which both stand by themselves.
+pub(in crate::app) async fn carry_out_merge(
+    txn: &mut Txn,
+    goes: &Cluster,
+    into: ClusterId,
+    reason: &str,
+) -> Result<Operation, Error> {
+    let from = goes.id;
+    let operation = begin(txn, OperationKind::Merge, from, into, goes.report_count, reason);
+    store::cluster::insert_operation(txn, operation.clone()).await?;
+    // A person who merges says that they belong together after all, on both sides.
+    let of_those_who_go = store::cluster::constraints_of_members(&txn.read(), from).await?;
+    lift(txn, operation.id, &of_those_who_go, into).await?;
+    let of_those_who_stay = store::cluster::constraints_of_members(&txn.read(), into).await?;
+    lift(txn, operation.id, &of_those_who_stay, from).await?;
+    store::cluster::move_members(txn, &operation, None).await?;
+    copy_links(txn, &operation).await?;
+    store::cluster::set_merged_into(txn, from, Some(into)).await?;
+    store::cluster::recount(txn, &[from, into]).await?;
+    txn.record(NewEvent::new(EventKind::ClusterMerged, from).cluster(into).data(facts(&operation)));
+    follow_up(txn, &operation).await?;
+    Ok(operation)
+}
+
+/// Keeps a report out of a cluster that it is not in: a person said that it does not belong there.
+pub(in crate::app) async fn carry_out_rejection(
+    txn: &mut Txn,
+    placed: &PlacedReport,
+    cluster: ClusterId,
+    reason: &str,
+) -> Result<Operation, Error> {
+    let home = placed.membership.cluster_id;
+    let operation = begin(txn, OperationKind::Reject, cluster, home, 0, reason);
+    store::cluster::insert_operation(txn, operation.clone()).await?;
+    set_apart(txn, &operation, &[placed.report.id]).await?;
+    Ok(operation)
+}
+
+/// What the matcher suggested and a step now made true is answered by it.
+async fn confirm_suggested(txn: &Txn, operation: &Operation) -> Result<(), Error> {
+    let pending = store::suggestion::pending_of_members(&txn.read(), operation.to_cluster_id).await?;
+    let clusters: BTreeSet<ClusterId> = pending.iter().map(|suggestion| suggestion.cluster_id).collect();
+    let roots = store::cluster::roots(&txn.read(), clusters).await?;
+    for suggestion in pending {
+        if roots.get(&suggestion.cluster_id) == Some(&operation.to_cluster_id) {
+            let state = SuggestionState::Confirmed;
+            store::suggestion::resolve(txn, suggestion.id, state, Some(operation.id)).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn moved(db: &Reader<'_>, report: ReportId, operation: OperationId) -> Result<Moved, Error> {
@@ -418,6 +481,8 @@ async fn check_undo(db: &Reader<'_>, operation: &Operation) -> Result<(), Error>
     let must_stand = match operation.kind {
         OperationKind::Merge => operation.to_cluster_id,
         OperationKind::Move | OperationKind::Split => operation.from_cluster_id,
+        // Nothing was moved: what was said can be taken back wherever the reports are now.
+        OperationKind::Reject => return Ok(()),
     };
     let cluster = store::cluster::find(db, must_stand).await?;
     if let Some(into) = cluster.and_then(|cluster| cluster.merged_into_cluster_id) {

@@ -10,12 +10,13 @@ use crate::app::{App, Error, cluster, customer};
 use crate::domain::cluster::{Cluster, ClusterState, title_of};
 use crate::domain::customer::{Customer, Installation};
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::id::{ClusterId, CustomerId, InstallationId, ReportId};
+use crate::domain::id::{ClusterId, CustomerId, InstallationId, ReportId, SuggestionId};
 use crate::domain::ledger::NO_DEFECT_LINKED;
 use crate::domain::policy::Policy;
 use crate::domain::report::{
     DEFAULT_ENVIRONMENT, LoopState, Membership, NewReporter, Origin, PlacementDecision, Report, Signal, Signals,
 };
+use crate::domain::suggestion::{Suggestion, SuggestionState};
 use crate::domain::time::Timestamp;
 use crate::matching::{self, Decision, Features};
 use crate::store::dirty::{self, Subject};
@@ -163,6 +164,7 @@ async fn write(txn: &mut Txn, jobs: &[Job], decided: Vec<Decided>) -> Result<Vec
     let added = count(txn, &decided, &mut begun).await?;
     let mut stored = Vec::with_capacity(decided.len());
     let mut installations = Vec::new();
+    let mut suggestions = Vec::new();
     let mut customers = BTreeSet::new();
     for decided in decided {
         let job = &jobs[decided.fresh.job];
@@ -177,12 +179,14 @@ async fn write(txn: &mut Txn, jobs: &[Job], decided: Vec<Decided>) -> Result<Vec
         let event = NewEvent::new(EventKind::ReportSubmitted, report.id).cluster(cluster).customer(customer);
         txn.record(event.data(facts));
         installations.extend(installation_of(report));
+        suggestions.extend(suggestion_of(report));
         customers.insert(customer);
         stored.push((decided.fresh.job, placed));
     }
     store::cluster::insert(txn, begun.into_values().collect()).await?;
     store::report::insert(txn, stored.iter().map(|(_, placed)| placed.clone()).collect()).await?;
     store::cluster::add_to_counters(txn, &added).await?;
+    store::suggestion::insert(txn, suggestions).await?;
     store::customer::upsert_installations(txn, installations).await?;
     // Who joined a linked cluster may have to be told; who runs something new, told about an older report.
     let concerned = store::report::linked_customers(&txn.read(), &Vec::from_iter(customers)).await?;
@@ -322,6 +326,23 @@ fn installation_of(report: &Report) -> Option<Installation> {
         ring: report.ring.clone(),
         create_time: report.create_time,
         last_seen_time: report.create_time,
+    })
+}
+
+/// What a person is asked about the report; `None` if the matcher was sure.
+fn suggestion_of(report: &Report) -> Option<Suggestion> {
+    Some(Suggestion {
+        id: SuggestionId::new(),
+        tenant_id: report.tenant_id,
+        report_id: report.id,
+        cluster_id: report.suggested_cluster_id?,
+        score: report.decision_score,
+        signals: report.signals.clone(),
+        state: SuggestionState::Pending,
+        operation_id: None,
+        actor: None,
+        create_time: report.create_time,
+        resolve_time: None,
     })
 }
 

@@ -24,4 +24,5 @@ pub(in crate::store) mod release_fix;
 pub(in crate::store) mod report;
 pub(in crate::store) mod request;
 pub(in crate::store) mod statement;
+pub(in crate::store) mod suggestion;
 pub(in crate::store) mod tenant;

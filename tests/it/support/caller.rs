@@ -260,6 +260,27 @@ impl Caller {
         self.reports().move_report(request).await.expect("a move").into_inner()
     }
 
+    /// All suggestions, newest first, that pass a filter.
+    pub(crate) async fn list_suggestions(&self, filter: &str) -> Vec<Suggestion> {
+        let request = ListSuggestionsRequest { filter: filter.to_owned(), ..ListSuggestionsRequest::default() };
+        self.clusters().list_suggestions(request).await.expect("a list").into_inner().suggestions
+    }
+
+    /// Answers a suggestion.
+    pub(crate) async fn resolve(
+        &self,
+        suggestion: &Suggestion,
+        answer: resolve_suggestion_request::Answer,
+    ) -> ResolveSuggestionResponse {
+        let request = ResolveSuggestionRequest {
+            suggestion_id: suggestion.id.clone(),
+            answer: answer.into(),
+            reason: "they said so".to_owned(),
+            ..ResolveSuggestionRequest::default()
+        };
+        self.clusters().resolve_suggestion(request).await.expect("an answer").into_inner()
+    }
+
     pub(crate) async fn undo(&self, operation: &Operation) {
         let request = UndoOperationRequest { operation_id: operation.id.clone(), ..UndoOperationRequest::default() };
         self.clusters().undo_operation(request).await.expect("the step is taken back");

@@ -13,6 +13,7 @@ pub(crate) struct Things {
     pub(crate) report: Report,
     pub(crate) other_cluster: String,
     pub(crate) operation: String,
+    pub(crate) suggestion: String,
     pub(crate) defect: String,
     pub(crate) release: String,
     pub(crate) deployment: String,
@@ -29,6 +30,8 @@ impl Things {
         let report = caller.submit(a_report().from("theirs@example.org").customer("theirs").version("2.4.0")).await;
         let twin = caller.submit(a_report().from("twin@example.org").version("2.4.0")).await;
         let moved = caller.move_report(&twin, "").await;
+        caller.submit(a_report().from("unsure@example.org").product("")).await;
+        let suggestion = caller.list_suggestions("").await.remove(0).id;
         let cluster = caller.link(&report, "github:theirs/app#1").await;
         let release = caller.release(a_release("2.4.1").fixing("github:theirs/app#1")).await;
         let deployment = caller.deploy(&caller.release(a_release("9.0.0")).await, 50).await;
@@ -39,6 +42,7 @@ impl Things {
             contact_point: caller.customer(&report.customer_id).await.contact_points[0].id.clone(),
             other_cluster: moved.report.expect("the report").cluster_id,
             operation: moved.operation.expect("a step").id,
+            suggestion,
             defect: cluster.defect_ids[0].clone(),
             product: release.product_id,
             release: release.id,
@@ -124,6 +128,16 @@ pub(crate) fn requests(things: &Things) -> Vec<(String, About, Vec<u8>)> {
         "ClusterService/UndoOperation",
         Thing,
         UndoOperationRequest { operation_id: things.operation.clone(), ..Default::default() }
+    );
+    request!("ClusterService/ListSuggestions", Own, ListSuggestionsRequest::default());
+    request!(
+        "ClusterService/ResolveSuggestion",
+        Thing,
+        ResolveSuggestionRequest {
+            suggestion_id: things.suggestion.clone(),
+            answer: resolve_suggestion_request::Answer::Reject.into(),
+            ..Default::default()
+        }
     );
     request!(
         "ClusterService/LinkDefect",

@@ -1,0 +1,114 @@
+//! Suggestions on the wire. They are a part of `ClusterService`.
+
+use crate::app::suggestion::{Answer, SuggestionView};
+use crate::app::{Call, Error};
+use crate::domain::filter::{Operator, Term};
+use crate::domain::id::SuggestionId;
+use crate::domain::suggestion::SuggestionState;
+use crate::domain::violation::Violations;
+use crate::store::suggestion::SuggestionFilter;
+
+use super::Api;
+use super::cluster::encode_operation;
+use super::convert::{required_id, timestamp};
+use super::list::{Asked, ListFields, any_id, any_of, equal, unknown_field};
+use super::proto;
+use super::report::encode_signal;
+
+fn encode(view: SuggestionView) -> proto::Suggestion {
+    let SuggestionView { suggestion, placed, cluster } = view;
+    let state = match suggestion.state {
+        SuggestionState::Pending => proto::suggestion::State::Pending,
+        SuggestionState::Confirmed => proto::suggestion::State::Confirmed,
+        SuggestionState::Rejected => proto::suggestion::State::Rejected,
+    };
+    proto::Suggestion {
+        id: suggestion.id.to_string(),
+        report_id: suggestion.report_id.to_string(),
+        report_title: crate::domain::cluster::title_of(&placed.report.title, &placed.report.body),
+        report_cluster_id: placed.membership.cluster_id.to_string(),
+        cluster_id: cluster.id.to_string(),
+        cluster_title: cluster.title,
+        score: suggestion.score,
+        signals: suggestion.signals.0.into_iter().map(encode_signal).collect(),
+        state: state.into(),
+        operation_id: suggestion.operation_id.map(|id| id.to_string()).unwrap_or_default(),
+        actor: suggestion.actor.unwrap_or_default(),
+        create_time: Some(timestamp(suggestion.create_time)),
+        resolve_time: suggestion.resolve_time.map(timestamp),
+    }
+}
+
+fn read_filter(asked: &Asked<SuggestionId>, violations: &mut Violations) -> SuggestionFilter {
+    let score = |text: &str| match text.parse::<f64>() {
+        Ok(score) if (0.0..=1.0).contains(&score) => Ok(score),
+        _ => Err("a number from 0 to 1".to_owned()),
+    };
+    let mut filter = SuggestionFilter::default();
+    for term in &asked.terms {
+        match (term.field.as_str(), term.operator) {
+            ("state", _) => equal(term, &mut filter.state, any_of(SuggestionState::ALL), violations),
+            ("report_id", _) => equal(term, &mut filter.report, any_id, violations),
+            ("cluster_id", _) => equal(term, &mut filter.cluster, any_id, violations),
+            ("score", Operator::AtLeast) => {
+                let term = Term { operator: Operator::Equal, ..term.clone() };
+                equal(&term, &mut filter.min_score, score, violations);
+            }
+            ("score", _) => {
+                violations.add("filter", format!("score knows only >=; write score >= {}", term.value));
+            }
+            _ => unknown_field(term, "state, report_id, cluster_id or score", violations),
+        }
+    }
+    filter
+}
+
+/// `ListSuggestions`.
+pub(crate) async fn list(
+    api: &Api,
+    call: &Call,
+    request: &proto::ListSuggestionsRequest,
+) -> Result<proto::ListSuggestionsResponse, Error> {
+    let fields = ListFields {
+        list: "suggestions",
+        page_size: request.page_size,
+        page_token: &request.page_token,
+        filter: &request.filter,
+        order_by: &request.order_by,
+    };
+    let mut violations = Violations::new();
+    let asked: Asked<SuggestionId> = fields.read(&mut violations);
+    let filter = read_filter(&asked, &mut violations);
+    violations.into_result()?;
+    let page = api.app.list_suggestions(call, &filter, asked.direction, asked.after, asked.size).await?;
+    Ok(proto::ListSuggestionsResponse {
+        suggestions: page.items.into_iter().map(encode).collect(),
+        next_page_token: fields.next(page.next),
+    })
+}
+
+/// `ResolveSuggestion`.
+pub(crate) async fn resolve(
+    api: &Api,
+    call: &Call,
+    request: &proto::ResolveSuggestionRequest,
+) -> Result<proto::ResolveSuggestionResponse, Error> {
+    use proto::resolve_suggestion_request::Answer as Asked;
+    let mut violations = Violations::new();
+    let id = required_id("suggestion_id", &request.suggestion_id, &mut violations);
+    let answer = match request.answer() {
+        Asked::Confirm => Some(Answer::Confirm),
+        Asked::Reject => Some(Answer::Reject),
+        Asked::Unspecified => {
+            violations.add("answer", "is required; send ANSWER_CONFIRM or ANSWER_REJECT");
+            None
+        }
+    };
+    let (id, answer) = id.zip(answer).ok_or(Error::Invalid(violations))?;
+    let done = api.app.resolve_suggestion(call, id, answer, &request.reason).await?;
+    Ok(proto::ResolveSuggestionResponse {
+        suggestion: Some(encode(done.result.view)),
+        operation: done.result.operation.map(encode_operation),
+        replayed: done.replayed,
+    })
+}
