@@ -199,7 +199,8 @@ impl App {
         Ok(Once { result: announcement, replayed: false })
     }
 
-    /// Stops an announcement. What is being sent at this moment cannot be called back; nothing else of it is sent.
+    /// Stops an announcement. What is being sent at this moment cannot be called back; nothing else of it is sent, and
+    /// nothing is tried again.
     pub async fn cancel_announcement(
         &self,
         call: &Call,
@@ -225,11 +226,19 @@ impl App {
             if page.is_empty() {
                 break;
             }
-            let ids: Vec<DeliveryId> = page.iter().map(|delivery| delivery.id).collect();
+            // What may have arrived is not unsaid by stopping the rest: it ends as that, and is corrected if it is false.
+            let (in_doubt, unsent): (Vec<Delivery>, Vec<Delivery>) =
+                page.into_iter().partition(Delivery::may_have_arrived);
+            for mut delivery in in_doubt {
+                delivery::finish(&mut txn, &mut delivery, DeliveryState::Unconfirmed, delivery::OUTCOME_UNKNOWN)
+                    .await?;
+                announcement.told_count += 1;
+            }
+            let ids: Vec<DeliveryId> = unsent.iter().map(|delivery| delivery.id).collect();
             // A person's lasting word: the slots stay taken, so that the reconciler does not plan them again.
             store::statement::suppress(&txn, &ids, CANCELLED_BY_PERSON).await?;
             store::delivery::finish(&txn, &ids, DeliveryState::Cancelled, CANCELLED_BY_PERSON).await?;
-            for delivery in &page {
+            for delivery in &unsent {
                 txn.record(
                     NewEvent::new(EventKind::DeliveryFinished, delivery.id)
                         .customer(delivery.customer_id)
@@ -239,7 +248,8 @@ impl App {
                         })),
                 );
             }
-            dirty::mark(&txn, page.iter().map(|delivery| Subject::Customer(delivery.customer_id)), call.now).await?;
+            let customers = unsent.iter().map(|delivery| Subject::Customer(delivery.customer_id));
+            dirty::mark(&txn, customers, call.now).await?;
         }
         announcement.state = AnnouncementState::Cancelled;
         reason.clone_into(&mut announcement.cancel_reason);

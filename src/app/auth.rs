@@ -15,12 +15,14 @@ use subtle::ConstantTimeEq;
 
 use crate::domain::id::ApiKeyId;
 use crate::domain::time::Timestamp;
+use crate::store::TenantScope;
 use crate::store::tenant::{self, StoredKey};
 
 use super::{App, Call, Error};
 
-/// How long a key that was verified is trusted without another look.
-const TRUST: Duration = Duration::from_secs(5);
+/// How long a key that was verified is trusted without another look. Streams look once a second, and so obey a
+/// revocation within 5 seconds, too.
+const TRUST: Duration = Duration::from_secs(4);
 /// Keys remembered at most; more than a tenant's integrations, fewer than an attacker's guesses.
 const MAX_REMEMBERED: usize = 10_000;
 const SECRET_BYTES: usize = 24;
@@ -80,8 +82,12 @@ impl KeyCache {
     }
 
     fn get(&self, id: ApiKeyId) -> Option<StoredKey> {
+        self.look(id, StoredKey::clone)
+    }
+
+    fn look<T>(&self, id: ApiKeyId, look: impl FnOnce(&StoredKey) -> T) -> Option<T> {
         let keys = self.keys.lock().expect("nobody panics while holding it");
-        keys.get(&id).filter(|(looked_up, _)| looked_up.elapsed() < TRUST).map(|(_, key)| key.clone())
+        keys.get(&id).filter(|(looked_up, _)| looked_up.elapsed() < TRUST).map(|(_, key)| look(key))
     }
 
     fn put(&self, key: &StoredKey) {
@@ -98,6 +104,10 @@ impl KeyCache {
     }
 }
 
+fn is_valid(stored: &StoredKey, now: Timestamp) -> bool {
+    stored.key.revoke_time.is_none() && stored.key.expire_time.is_none_or(|expire| expire > now)
+}
+
 impl App {
     /// Who is behind this key. `request_id` is filled in later, by the handler that knows it.
     pub async fn authenticate(&self, text: &str, now: Timestamp) -> Result<Call, Error> {
@@ -112,11 +122,27 @@ impl App {
             }
         };
         let matches: bool = hash(secret).as_bytes().ct_eq(stored.secret_hash.as_bytes()).into();
-        let expired = stored.key.expire_time.is_some_and(|time| time <= now);
-        if !matches || expired || stored.key.revoke_time.is_some() {
+        if !matches || !is_valid(&stored, now) {
             return Err(Error::CredentialsInvalid);
         }
         Ok(Call { scope: stored.scope, key: id, scopes: stored.key.scopes, request_id: None, now })
+    }
+
+    /// Looks again at the key of a stream, which outlives the call that began it: an error once the key is revoked or
+    /// has expired.
+    pub async fn check_key(&self, scope: TenantScope, id: ApiKeyId) -> Result<(), Error> {
+        let now = self.clock.now();
+        let valid = match self.auth.look(id, |stored| is_valid(stored, now)) {
+            Some(valid) => valid,
+            None => match tenant::find_key_for_authentication(&self.store, id).await? {
+                Some(stored) if stored.scope.tenant() == scope.tenant() => {
+                    self.auth.put(&stored);
+                    is_valid(&stored, now)
+                }
+                _ => false,
+            },
+        };
+        if valid { Ok(()) } else { Err(Error::CredentialsInvalid) }
     }
 }
 

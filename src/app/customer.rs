@@ -202,7 +202,8 @@ impl Preferences {
 }
 
 impl App {
-    /// Creates a customer, or adds to what is known of one found by id, external id or contact point.
+    /// Creates a customer, or adds to what is known of one found by id, external id or contact point. What was known
+    /// already is a replay, under whatever key it comes.
     pub async fn upsert_customer(&self, call: &Call, input: NewReporter) -> Result<Once<Upserted>, Error> {
         const METHOD: &str = "UpsertCustomer";
         let mut violations = Violations::new();
@@ -234,9 +235,10 @@ impl App {
         let result = json!({ "customer_id": id, "created": created });
         self.remember(&txn, call, METHOD, &input, result).await?;
         let profile = profile(&txn.read(), id).await?;
+        let replayed = !created && !people.is_changed(person);
         txn.commit().await?;
         self.wake.committed();
-        Ok(Once { result: Upserted { profile, created }, replayed: false })
+        Ok(Once { result: Upserted { profile, created }, replayed })
     }
 
     /// One customer.
@@ -244,7 +246,8 @@ impl App {
         profile(&self.read(call), id).await
     }
 
-    /// Records what a customer runs now. A heartbeat that says nothing new only moves the time it was last seen.
+    /// Records what a customer runs now, as a whole: what it leaves empty is unknown from now on. A heartbeat that says
+    /// nothing new only moves the time it was last seen.
     pub async fn record_installation(&self, call: &Call, input: NewInstallation) -> Result<Once<Installation>, Error> {
         const METHOD: &str = "RecordInstallation";
         let mut violations = Violations::new();
@@ -275,9 +278,11 @@ impl App {
         let place = |of: &Installation| (of.product_id, of.platform.clone(), of.environment.clone());
         let known = customer::installations_of(&txn.read(), &[customer.id]).await?;
         let known = known.into_iter().find(|known| place(known) == place(&heard));
-        let mut now_known = known.clone().unwrap_or_else(|| heard.clone());
-        now_known.hear(&heard);
-        customer::upsert_installations(&txn, vec![heard]).await?;
+        let now_known = match &known {
+            Some(known) => Installation { id: known.id, create_time: known.create_time, ..heard },
+            None => heard,
+        };
+        customer::replace_installation(&txn, now_known.clone()).await?;
         if known.as_ref().map(Installation::facts) != Some(now_known.facts()) {
             let event = NewEvent::new(EventKind::InstallationRecorded, now_known.id).customer(customer.id);
             txn.record(event.data(json!({

@@ -23,7 +23,7 @@ use crate::domain::customer::{ChannelKind, ContactPoint, ContactState};
 use crate::domain::delivery::{Attempt, AttemptOutcome, Delivery, DeliveryState, Outcome, RetrySchedule, Settled};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::id::{AnnouncementId, AttemptId, ClusterId, CustomerId, DeliveryId, ProductId};
-use crate::domain::ledger::{Statement, StatementState};
+use crate::domain::ledger::{CANCELLED_BY_PERSON, Statement, StatementState};
 use crate::domain::statements::{Outlook, World};
 use crate::domain::time::Timestamp;
 use crate::store::dirty::{self, Subject};
@@ -42,6 +42,8 @@ pub struct DeliverySettings {
     pub lease: Duration,
     /// How long a help desk on the stream has to acknowledge.
     pub stream_lease: Duration,
+    /// Silence after which a stream shows that it is alive: shorter than what proxies take for a dead connection.
+    pub stream_heartbeat: Duration,
     /// Sends at once to one mail domain or webhook host.
     pub per_destination: usize,
     /// When to try again.
@@ -116,6 +118,8 @@ pub struct Reported {
     pub detail: String,
 }
 
+/// Why a delivery ended UNCONFIRMED: it may have arrived, and nobody will find out.
+pub(super) const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 /// Most characters of what the other side said that are kept.
 const MAX_DETAIL: usize = 1_000;
 
@@ -202,7 +206,7 @@ impl App {
                 Err(reason) => {
                     // What may have arrived is not unsaid by an opt-out.
                     let (state, reason) = if delivery.may_have_arrived() {
-                        (DeliveryState::Unconfirmed, "outcome_unknown")
+                        (DeliveryState::Unconfirmed, OUTCOME_UNKNOWN)
                     } else {
                         (DeliveryState::Suppressed, reason)
                     };
@@ -226,7 +230,7 @@ impl App {
             if contact.id != delivery.contact_point_id {
                 if delivery.may_have_arrived() {
                     // Another address would be a second telling.
-                    finish(&mut txn, &mut delivery, DeliveryState::Unconfirmed, "outcome_unknown").await?;
+                    finish(&mut txn, &mut delivery, DeliveryState::Unconfirmed, OUTCOME_UNKNOWN).await?;
                     applied.touched.insert(delivery.announcement_id);
                     continue;
                 }
@@ -382,9 +386,19 @@ impl App {
         let now = txn.now();
         let detail: String = detail.chars().take(MAX_DETAIL).collect();
         store::delivery::finish_attempt(txn, delivery.id, delivery.lease_token, outcome.record(), &detail).await?;
-        match delivery.settle(outcome, &self.delivery.settings.schedule, now, rand::random()) {
+        let settled = delivery.settle(outcome, &self.delivery.settings.schedule, now, rand::random());
+        let goes_on = matches!(settled, Settled::Again(_) | Settled::NextContact { .. });
+        let is_stopped = goes_on && is_cancelled(txn, delivery.announcement_id).await?;
+        match settled {
+            // A person stopped it while it was being sent: whatever came of that, nothing more of it is tried.
+            Settled::Again(_) if is_stopped && (*outcome == Outcome::Unknown || delivery.may_have_arrived()) => {
+                finish(txn, delivery, DeliveryState::Unconfirmed, OUTCOME_UNKNOWN).await?;
+            }
+            Settled::Again(_) if is_stopped => {
+                finish(txn, delivery, DeliveryState::Cancelled, CANCELLED_BY_PERSON).await?;
+            }
             Settled::Told => finish(txn, delivery, DeliveryState::Delivered, "").await?,
-            Settled::Unconfirmed => finish(txn, delivery, DeliveryState::Unconfirmed, "outcome_unknown").await?,
+            Settled::Unconfirmed => finish(txn, delivery, DeliveryState::Unconfirmed, OUTCOME_UNKNOWN).await?,
             Settled::Again(time) => {
                 delivery.state = DeliveryState::Pending;
                 delivery.next_attempt_time = time;
@@ -404,7 +418,11 @@ impl App {
                     store::customer::set_contact_state(txn, contact, ContactState::Bounced).await?;
                     txn.record(NewEvent::new(EventKind::ContactPointBounced, contact).customer(delivery.customer_id));
                 }
-                self.next_contact(txn, delivery, reason).await?;
+                if is_stopped {
+                    finish(txn, delivery, DeliveryState::Cancelled, CANCELLED_BY_PERSON).await?;
+                } else {
+                    self.next_contact(txn, delivery, reason).await?;
+                }
             }
         }
         Ok(())
@@ -456,6 +474,11 @@ impl App {
         self.wake.committed();
         Ok(())
     }
+}
+
+async fn is_cancelled(txn: &Txn, id: AnnouncementId) -> Result<bool, Error> {
+    let found = store::announcement::find(&txn.read(), id).await?;
+    Ok(found.is_some_and(|announcement| announcement.state == AnnouncementState::Cancelled))
 }
 
 /// Says what is true now, where it is not what was true when it was planned: the customer has moved, or another release

@@ -16,16 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::event::Event;
 use crate::domain::id::ApiKeyId;
-use crate::store::{TenantScope, event, tenant};
+use crate::store::{TenantScope, event};
 
 use super::{App, Call, Error};
 
 /// How soon commits of other replicas are seen.
 const POLL: Duration = Duration::from_secs(1);
-/// Silence after which a sign of life is given: shorter than what proxies take for a dead connection.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often the watcher's key is looked at again: a revocation is obeyed within 5 seconds.
-const KEY_CHECK: Duration = Duration::from_secs(4);
 /// Events read at once: a watcher that starts at the beginning costs no more memory than one that is up to date.
 const PAGE: u64 = 200;
 
@@ -55,7 +51,7 @@ pub enum Feed {
 pub struct EventFeed {
     app: Arc<App>,
     scope: TenantScope,
-    key: Option<(ApiKeyId, Instant)>,
+    key: Option<ApiKeyId>,
     after: i64,
     woken: watch::Receiver<u64>,
     poll: Interval,
@@ -76,7 +72,7 @@ impl EventFeed {
 
     /// Ends with an error once the caller's key is revoked or has expired: a stream outlives the call that began it.
     pub fn as_long_as_valid(mut self, call: &Call) -> Self {
-        self.key = Some((call.key, Instant::now()));
+        self.key = Some(call.key);
         self
     }
 
@@ -96,7 +92,9 @@ impl EventFeed {
             if self.shutdown.is_cancelled() {
                 return Ok(Feed::End);
             }
-            self.check_key().await?;
+            if let Some(key) = self.key {
+                self.app.check_key(self.scope, key).await?;
+            }
             if self.behind {
                 self.woken.mark_unchanged();
                 let events = event::after(&self.app.store.reader(self.scope), self.after, PAGE).await?;
@@ -112,28 +110,12 @@ impl EventFeed {
                 // It cannot fail: the sender lives in the app, which this holds.
                 _ = self.woken.changed() => self.behind = true,
                 _ = self.poll.tick() => self.behind = true,
-                () = tokio::time::sleep_until(self.silent_since + HEARTBEAT) => {
+                () = tokio::time::sleep_until(self.silent_since + self.app.delivery.settings.stream_heartbeat) => {
                     self.silent_since = Instant::now();
                     return Ok(Feed::Heartbeat);
                 }
             }
         }
-    }
-
-    async fn check_key(&mut self) -> Result<(), Error> {
-        let Some((id, checked)) = self.key else { return Ok(()) };
-        if checked.elapsed() < KEY_CHECK {
-            return Ok(());
-        }
-        let now = self.app.clock.now();
-        let key = tenant::find_key(&self.app.store.reader(self.scope), id).await?;
-        let valid =
-            key.is_some_and(|key| key.revoke_time.is_none() && key.expire_time.is_none_or(|expire| expire > now));
-        if !valid {
-            return Err(Error::CredentialsInvalid);
-        }
-        self.key = Some((id, Instant::now()));
-        Ok(())
     }
 }
 
@@ -189,7 +171,7 @@ mod tests {
     use super::*;
     use crate::domain::id::TenantId;
     use crate::domain::time::Timestamp;
-    use crate::store::Store;
+    use crate::store::{Store, tenant};
 
     #[tokio::test]
     async fn law_13_a_token_resumes_its_own_history_only() {

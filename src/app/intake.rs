@@ -102,6 +102,25 @@ impl Intake {
     }
 }
 
+/// A report that can be accepted, read for matching.
+pub struct ReadReport {
+    new: NewReport,
+    product: Option<ProductId>,
+    features: Features,
+}
+
+/// A report that waits for its batch.
+pub struct QueuedReport {
+    answered: oneshot::Receiver<Result<Accepted, Error>>,
+}
+
+impl QueuedReport {
+    /// What became of it.
+    pub async fn answer(self) -> Result<Accepted, Error> {
+        self.answered.await.map_err(|gone| Error::Internal(Box::new(gone)))?
+    }
+}
+
 impl App {
     /// Accepts a report and places it in a cluster, or does nothing at all. An answer is durable (law 1).
     pub async fn submit_report(
@@ -110,6 +129,12 @@ impl App {
         new: NewReport,
         patience: Patience,
     ) -> Result<Accepted, Error> {
+        let read = self.read_report(call, new).await?;
+        self.queue_report(call, read, patience).await?.answer().await
+    }
+
+    /// Checks and reads a report. Reports of one stream may be read at once, and then are not ready in their order.
+    pub async fn read_report(&self, call: &Call, new: NewReport) -> Result<ReadReport, Error> {
         let mut violations = Violations::new();
         new.check(false, &mut violations);
         let addresses = &new.reporter.contact_points;
@@ -117,7 +142,18 @@ impl App {
         violations.into_result()?;
         let product = self.product_of(&self.read(call), &new.product).await?;
         let (new, features) = read_text(new, product).await?;
+        Ok(ReadReport { new, product, features })
+    }
 
+    /// Puts a report behind those that wait already. What one caller queues one after the other is taken in in that
+    /// order.
+    pub async fn queue_report(
+        self: &Arc<Self>,
+        call: &Call,
+        read: ReadReport,
+        patience: Patience,
+    ) -> Result<QueuedReport, Error> {
+        let ReadReport { new, product, features } = read;
         let lane = self.intake.lane(call.scope.tenant());
         let room = match patience {
             Patience::Refuse => Arc::clone(&lane.room).try_acquire_owned().map_err(|_| Error::Overloaded)?,
@@ -135,7 +171,7 @@ impl App {
                 }
             });
         }
-        answered.await.map_err(|gone| Error::Internal(Box::new(gone)))?
+        Ok(QueuedReport { answered })
     }
 
     /// The product that a report names, if any.

@@ -132,6 +132,7 @@ impl App {
             batch: 64,
             lease: Duration::from_secs(30),
             stream_lease: Duration::from_secs(60),
+            stream_heartbeat: Duration::from_secs(15),
             per_destination: 4,
             schedule: RetrySchedule { delays: Vec::new(), jitter: 0.0, max_age: Duration::from_secs(3600) },
             public_url: "https://hearback.example/".parse().expect("a URL"),

@@ -239,7 +239,7 @@ pub(crate) async fn apply(txn: &mut Txn, page: &mut Page, enabled: &[ChannelKind
     let Writer { txn, mut touched, deliveries, inserts, deletes, cancelled, in_doubt, again, .. } = writer;
     for mut delivery in store::delivery::by_ids(&txn.read(), in_doubt).await? {
         touched.insert(delivery.announcement_id);
-        delivery::finish(txn, &mut delivery, DeliveryState::Unconfirmed, "outcome_unknown").await?;
+        delivery::finish(txn, &mut delivery, DeliveryState::Unconfirmed, delivery::OUTCOME_UNKNOWN).await?;
     }
     for (reason, ids) in &cancelled {
         store::statement::delete_of_deliveries(txn, ids).await?;

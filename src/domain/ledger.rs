@@ -296,8 +296,17 @@ fn defect_loop(
         Some((_, StatementState::Unconfirmed)) if standing.is_some_and(|standing| standing.holds) => {
             (LoopState::Told, "told_unconfirmed".to_owned())
         }
-        Some((_, StatementState::Told | StatementState::Unconfirmed)) => {
-            (LoopState::Open, "correction_pending".to_owned())
+        Some((last, StatementState::Told | StatementState::Unconfirmed)) => {
+            let correction = statements.iter().find(|statement| {
+                statement.defect_id == defect
+                    && statement.stage == Stage::Correction
+                    && statement.ordinal == last.ordinal
+                    && statement.state == StatementState::Suppressed
+            });
+            match correction {
+                Some(correction) => (LoopState::Closed, correction.reason.clone()),
+                None => (LoopState::Open, "correction_pending".to_owned()),
+            }
         }
         Some((_, StatementState::Pending)) => (LoopState::Open, "delivery_pending".to_owned()),
         Some((last, StatementState::Suppressed)) => (LoopState::Closed, last.reason.clone()),
@@ -466,6 +475,9 @@ mod tests {
         let told = Scene::new().shipped().said(FIX, 1, StatementState::Told, "");
         assert_eq!(of(&told), (LoopState::Told, "told".to_owned()));
         assert_eq!(of(&Scene::new().said(FIX, 1, StatementState::Told, "")), open("correction_pending"));
+        let uncorrected = Scene::new().said(FIX, 1, StatementState::Told, "");
+        let uncorrected = uncorrected.said(Stage::Correction, 1, StatementState::Suppressed, "opted_out");
+        assert_eq!(of(&uncorrected), (LoopState::Closed, "opted_out".to_owned()));
         let suppressed = Scene::new().shipped().said(FIX, 1, StatementState::Suppressed, "no_contact_point");
         assert_eq!(of(&suppressed), (LoopState::Closed, "no_contact_point".to_owned()));
         assert_eq!(loop_of(ReportId::new(), None, &[], &[]), open(NO_DEFECT_LINKED));

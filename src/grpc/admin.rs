@@ -113,11 +113,13 @@ fn read_minute(field: &str, minute: Option<i32>, violations: &mut Violations) ->
     read
 }
 
-fn read_policy_change(request: proto::UpdatePolicyRequest) -> Result<PolicyChange, Error> {
+/// A change as a caller sends it, and what of it could not be read.
+fn read_policy_change(request: proto::UpdatePolicyRequest) -> (PolicyChange, Violations) {
     let mut violations = Violations::new();
-    let Some(policy) = request.policy else {
-        return Err(Error::invalid("policy", "is required; set it"));
-    };
+    let policy = request.policy.unwrap_or_else(|| {
+        violations.add("policy", "is required; set it");
+        proto::Policy::default()
+    });
     let multi_defect = match proto::policy::MultiDefect::try_from(policy.multi_defect) {
         Ok(proto::policy::MultiDefect::Unspecified | proto::policy::MultiDefect::All) => MultiDefect::All,
         Ok(proto::policy::MultiDefect::Any) => MultiDefect::Any,
@@ -144,8 +146,7 @@ fn read_policy_change(request: proto::UpdatePolicyRequest) -> Result<PolicyChang
         time_zone: policy.time_zone.trim().to_owned(),
         etag: policy.etag,
     };
-    violations.into_result()?;
-    Ok(PolicyChange { policy: values, update_mask: request.update_mask.unwrap_or_default().paths })
+    (PolicyChange { policy: values, update_mask: request.update_mask.unwrap_or_default().paths }, violations)
 }
 
 #[tonic::async_trait]
@@ -282,8 +283,8 @@ impl AdminService for Api {
         request: Request<proto::UpdatePolicyRequest>,
     ) -> Result<Response<proto::UpdatePolicyResponse>, Status> {
         let call = self.writer(request.metadata(), Scope::Admin, &request.get_ref().request_id).await?;
-        let input = read_policy_change(request.into_inner())?;
-        let Once { result, replayed } = self.app.update_policy(&call, input).await?;
+        let (input, unread) = read_policy_change(request.into_inner());
+        let Once { result, replayed } = self.app.update_policy(&call, input, unread).await?;
         Ok(Response::new(proto::UpdatePolicyResponse { policy: Some(encode_policy(result)), replayed }))
     }
 

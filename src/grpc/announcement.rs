@@ -36,8 +36,6 @@ use super::proto::{self as pb};
 const OUTSTANDING: (usize, usize) = (100, 1_000);
 /// Other replicas' work is found by looking.
 const POLL: Duration = Duration::from_secs(1);
-/// A sign of life after this much silence.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 type WatchStream = Pin<Box<dyn Stream<Item = Result<pb::WatchAnnouncementsResponse, Status>> + Send>>;
 
@@ -229,7 +227,8 @@ impl Watcher {
         let mut news = self.api.app.wake.subscribe();
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        let mut heartbeat = tokio::time::interval(self.api.app.delivery.settings.stream_heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.api.shutdown.clone();
         loop {
             let step = tokio::select! {
@@ -262,6 +261,8 @@ impl Watcher {
     }
 
     async fn hand_out(&mut self) -> Result<(), Status> {
+        // Whoever watches outlives the call that began it: nothing is given to a key that has ended since.
+        self.api.app.check_key(self.call.scope, self.call.key).await?;
         let now = self.api.app.clock.now();
         self.outstanding.retain(|_, (_, expire)| *expire > now);
         let room = self.limit.saturating_sub(self.outstanding.len());
@@ -278,7 +279,9 @@ impl Watcher {
     }
 
     async fn hear(&mut self, message: Result<pb::WatchAnnouncementsRequest, Status>) -> Result<(), Status> {
-        match message?.message {
+        let message = message?;
+        self.api.app.check_key(self.call.scope, self.call.key).await?;
+        match message.message {
             Some(Asked::Acknowledgement(acknowledgement)) => self.acknowledge(acknowledgement).await,
             Some(Asked::Start(_)) => Err(Error::invalid("start", "was sent before; send it once").into()),
             None => Err(Error::invalid("message", "is empty; send an acknowledgement").into()),

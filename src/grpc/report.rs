@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::app::intake::{Accepted, Patience};
+use crate::app::intake::{Accepted, Patience, ReadReport};
 use crate::app::report::{KnownProblem, Matched, PlacementView};
 use crate::app::{App, Call, Error};
 use crate::domain::coverage::Coverage;
@@ -27,6 +27,8 @@ use super::{Api, status};
 
 /// Reports of one stream that are on their way at once: enough to fill batches, few enough to slow the sender down.
 const IN_FLIGHT: usize = 512;
+/// Reports of one stream that are read at once, before they get in line.
+const READ_AT_ONCE: usize = 64;
 /// Longest `client_token`, in characters.
 const MAX_CLIENT_TOKEN: usize = 64;
 /// Candidates of a dry run: unless asked for, and at most.
@@ -262,25 +264,62 @@ fn read_filter(asked: &Asked<ReportId>, violations: &mut Violations) -> ReportFi
     filter
 }
 
-async fn submit_streamed(
+/// A report of a stream, read or refused.
+struct Streamed {
+    client_token: String,
+    call: Call,
+    read: Result<ReadReport, Error>,
+}
+
+/// Reads a message of a stream. An error ends the stream; what is wrong with the report itself only refuses it.
+async fn read_streamed(
     app: Arc<App>,
     mut call: Call,
-    message: proto::StreamReportsRequest,
-) -> proto::StreamReportsResponse {
-    use proto::stream_reports_response::Result as Outcome;
+    message: Result<proto::StreamReportsRequest, Status>,
+) -> Result<Streamed, Status> {
+    let message = message?;
+    // The stream outlives the call that began it.
+    app.check_key(call.scope, call.key).await?;
     call.now = app.clock.now();
-    let accepted = async {
+    let read = async {
         if message.client_token.chars().count() > MAX_CLIENT_TOKEN {
             let problem = format!("is longer than {MAX_CLIENT_TOKEN} characters; send a shorter one, or none");
             return Err(Error::invalid("client_token", problem));
         }
-        app.submit_report(&call, read_report(message.report, false)?, Patience::Wait).await
+        app.read_report(&call, read_report(message.report, false)?).await
     };
-    let outcome = match accepted.await {
-        Ok(accepted) => Outcome::Accepted(encode_accepted(accepted)),
-        Err(error) => Outcome::Refused(encode_refusal(&error)),
+    let read = read.await;
+    Ok(Streamed { client_token: message.client_token, call, read })
+}
+
+/// Queues a report of a stream, and gives what waits for its answer.
+async fn queue_streamed(
+    app: Arc<App>,
+    streamed: Result<Streamed, Status>,
+) -> impl Future<Output = Result<proto::StreamReportsResponse, Status>> {
+    use proto::stream_reports_response::Result as Outcome;
+    let queued = match streamed {
+        Err(status) => Err(status),
+        Ok(Streamed { client_token, call, read }) => {
+            let queued = match read {
+                Ok(read) => app.queue_report(&call, read, Patience::Wait).await,
+                Err(error) => Err(error),
+            };
+            Ok((client_token, queued))
+        }
     };
-    proto::StreamReportsResponse { client_token: message.client_token, result: Some(outcome) }
+    async move {
+        let (client_token, queued) = queued?;
+        let accepted = match queued {
+            Ok(queued) => queued.answer().await,
+            Err(error) => Err(error),
+        };
+        let outcome = match accepted {
+            Ok(accepted) => Outcome::Accepted(encode_accepted(accepted)),
+            Err(error) => Outcome::Refused(encode_refusal(&error)),
+        };
+        Ok(proto::StreamReportsResponse { client_token, result: Some(outcome) })
+    }
 }
 
 #[tonic::async_trait]
@@ -305,10 +344,12 @@ impl ReportService for Api {
         let app = Arc::clone(&self.app);
         // When the server drains, nothing more is read; what was read is still answered.
         let incoming = request.into_inner().take_until(self.shutdown.clone().cancelled_owned());
-        let answers = incoming.map(move |message| {
-            let (app, call) = (Arc::clone(&app), call.clone());
-            async move { Ok(submit_streamed(app, call, message?).await) }
-        });
+        let reader = Arc::clone(&app);
+        let read = incoming
+            .map(move |message| read_streamed(Arc::clone(&reader), call.clone(), message))
+            .buffered(READ_AT_ONCE);
+        // One after the other: reports are taken in in the order in which they were sent.
+        let answers = read.then(move |streamed| queue_streamed(Arc::clone(&app), streamed));
         let shutdown = self.shutdown.clone();
         // An end without error would look like the end of the sender's own stream.
         let end = futures::stream::once(async move { shutdown.is_cancelled() })

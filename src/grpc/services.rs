@@ -22,6 +22,10 @@ use super::proto::release_service_server::ReleaseServiceServer;
 use super::proto::report_service_server::ReportServiceServer;
 use crate::config::GrpcConfig;
 
+/// The methods to which callers send streams.
+const REPORT_STREAM: &str = "/hearback.v1.ReportService/StreamReports";
+const ANNOUNCEMENT_STREAM: &str = "/hearback.v1.AnnouncementService/WatchAnnouncements";
+
 /// Why the services cannot be offered. The descriptors are compiled in, so this is a fault of the build.
 #[derive(Debug, thiserror::Error)]
 #[error("the API's own descriptors cannot be read")]
@@ -45,29 +49,39 @@ impl Services {
         let mut names = vec![""];
 
         // Each service is its own generated type, which a function cannot take in general.
+        macro_rules! limited {
+            ($service:ident, $limit:expr) => {
+                $service::new(api.clone())
+                    .max_decoding_message_size($limit)
+                    .max_encoding_message_size(config.max_stream_message_bytes)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .send_compressed(CompressionEncoding::Gzip)
+            };
+        }
         macro_rules! offer {
-            ($($service:ident: $limit:ident;)+) => {$(
+            ($($service:ident)+) => {$(
                 names.push(<$service<Api> as NamedService>::NAME);
-                routes = routes.add_service(
-                    $service::new(api.clone())
-                        .max_decoding_message_size(config.$limit)
-                        .max_encoding_message_size(config.max_stream_message_bytes)
-                        .accept_compressed(CompressionEncoding::Gzip)
-                        .send_compressed(CompressionEncoding::Gzip),
-                );
+                routes = routes.add_service(limited!($service, config.max_message_bytes));
             )+};
         }
         offer! {
-            // The limit is a service's, and this one has the stream.
-            ReportServiceServer: max_stream_message_bytes;
-            ClusterServiceServer: max_message_bytes;
-            DefectServiceServer: max_message_bytes;
-            ReleaseServiceServer: max_message_bytes;
-            CustomerServiceServer: max_message_bytes;
-            AnnouncementServiceServer: max_message_bytes;
-            EventServiceServer: max_message_bytes;
-            AdminServiceServer: max_message_bytes;
+            ReportServiceServer
+            ClusterServiceServer
+            DefectServiceServer
+            ReleaseServiceServer
+            CustomerServiceServer
+            AnnouncementServiceServer
+            EventServiceServer
+            AdminServiceServer
         }
+        // tonic limits a service, and streams from callers have a limit of their own: their methods get to a second copy
+        // of their service, because a whole path goes before its beginning.
+        let stream_limit = config.max_stream_message_bytes;
+        let streams = routes
+            .into_axum_router()
+            .route_service(REPORT_STREAM, limited!(ReportServiceServer, stream_limit))
+            .route_service(ANNOUNCEMENT_STREAM, limited!(AnnouncementServiceServer, stream_limit));
+        let mut routes = Routes::from(streams);
 
         let mut sets = vec![DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET];
         if config.reflection {

@@ -20,6 +20,7 @@ pub(super) fn deliverer(config: &Config) -> Result<Deliverer, ChannelConfigError
             batch: config.delivery.batch,
             lease: config.delivery.lease,
             stream_lease: config.stream.lease,
+            stream_heartbeat: config.stream.heartbeat,
             per_destination: config.delivery.per_destination,
             schedule: RetrySchedule {
                 delays: config.delivery.retry_schedule.clone(),

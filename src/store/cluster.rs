@@ -10,7 +10,7 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef,
 };
 
-use crate::domain::cluster::{Cluster, ClusterDefect, ClusterState, Constraint, Operation};
+use crate::domain::cluster::{Cluster, ClusterDefect, ClusterState, Constraint, Operation, OperationKind};
 use crate::domain::coverage::ReleaseState;
 use crate::domain::id::{ClusterId, ConstraintId, CustomerId, DefectId, OperationId, ProductId, ReportId, TenantId};
 use crate::domain::report::{LoopState, Origin};
@@ -348,14 +348,12 @@ pub async fn delete_link(txn: &Txn, cluster: ClusterId, defect: DefectId) -> Res
     Ok(())
 }
 
-/// Removes the links that a merge brought along.
-pub async fn delete_links_of_operation(
-    txn: &Txn,
-    cluster: ClusterId,
-    operation: OperationId,
-) -> Result<(), StoreError> {
-    cluster_defect::Entity::delete_many()
-        .filter(link(txn, cluster).add(cluster_defect::Column::OperationId.eq(operation)))
+/// A link that a merge brought is another merge's from now on, and goes when that one is taken back.
+pub async fn hand_link_to(txn: &Txn, brought: &ClusterDefect, heir: &Operation) -> Result<(), StoreError> {
+    cluster_defect::Entity::update_many()
+        .col_expr(cluster_defect::Column::OperationId, Expr::value(heir.id))
+        .col_expr(cluster_defect::Column::Actor, Expr::value(heir.actor.clone()))
+        .filter(link(txn, brought.cluster_id).add(cluster_defect::Column::DefectId.eq(brought.defect_id)))
         .exec(txn.db())
         .await?;
     Ok(())
@@ -450,12 +448,26 @@ pub async fn standing_merge_of(db: &Reader<'_>, from: ClusterId) -> Result<Optio
     let row = operation::Entity::find()
         .filter(operation::Column::TenantId.eq(db.tenant()))
         .filter(operation::Column::FromClusterId.eq(from))
-        .filter(operation::Column::Kind.eq(crate::domain::cluster::OperationKind::Merge))
+        .filter(operation::Column::Kind.eq(OperationKind::Merge))
         .filter(operation::Column::UndoTime.is_null())
         .order_by_desc(operation::Column::Id)
         .one(db.db())
         .await?;
     Ok(row.map(Operation::from))
+}
+
+/// The merges that stand and came to the same cluster after this one, oldest first.
+pub async fn later_merges_into(db: &Reader<'_>, merge: &Operation) -> Result<Vec<Operation>, StoreError> {
+    let rows = operation::Entity::find()
+        .filter(operation::Column::TenantId.eq(db.tenant()))
+        .filter(operation::Column::ToClusterId.eq(merge.to_cluster_id))
+        .filter(operation::Column::Kind.eq(OperationKind::Merge))
+        .filter(operation::Column::UndoTime.is_null())
+        .filter(operation::Column::Id.gt(merge.id))
+        .order_by_asc(operation::Column::Id)
+        .all(db.db())
+        .await?;
+    Ok(rows.into_iter().map(Operation::from).collect())
 }
 
 fn reports_of_operation(id: OperationId) -> SelectStatement {

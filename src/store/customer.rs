@@ -200,15 +200,32 @@ pub async fn upsert_installations(txn: &Txn, installations: Vec<Installation>) -
             let given = Expr::col(("excluded", column));
             Expr::expr(Func::coalesce([given, Expr::col((installation::Entity, column))]))
         };
-        let update =
-            OnConflict::columns([Column::CustomerId, Column::ProductId, Column::Platform, Column::Environment])
-                .value(Column::Version, given_or_known(Column::Version))
-                .value(Column::Region, given_or_known(Column::Region))
-                .value(Column::Ring, given_or_known(Column::Ring))
-                .update_column(Column::LastSeenTime)
-                .action_and_where(Expr::col((installation::Entity, Column::TenantId)).eq(txn.scope().tenant()))
-                .to_owned();
+        let update = same_place(txn)
+            .value(Column::Version, given_or_known(Column::Version))
+            .value(Column::Region, given_or_known(Column::Region))
+            .value(Column::Ring, given_or_known(Column::Ring))
+            .update_column(Column::LastSeenTime)
+            .to_owned();
         installation::Entity::insert_many(chunk).on_conflict(update).exec_without_returning(txn.db()).await?;
     }
     Ok(())
+}
+
+/// Stores what runs in one place, instead of what was known of it: what is not said is not known any more.
+pub async fn replace_installation(txn: &Txn, installation: Installation) -> Result<(), StoreError> {
+    use installation::Column;
+    let update = same_place(txn)
+        .update_columns([Column::Version, Column::Region, Column::Ring, Column::LastSeenTime])
+        .to_owned();
+    let row = installation::ActiveModel::from(installation);
+    installation::Entity::insert(row).on_conflict(update).exec_without_returning(txn.db()).await?;
+    Ok(())
+}
+
+/// One customer runs a product once for each platform and environment.
+fn same_place(txn: &Txn) -> OnConflict {
+    use installation::Column;
+    OnConflict::columns([Column::CustomerId, Column::ProductId, Column::Platform, Column::Environment])
+        .action_and_where(Expr::col((installation::Entity, Column::TenantId)).eq(txn.scope().tenant()))
+        .to_owned()
 }

@@ -1,12 +1,15 @@
 //! What `AdminService` promises beyond the laws: keys and their scopes, products, policy.
 
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use crate::support::api::Api;
 use crate::support::caller::paths;
 use crate::support::every::{self, Things};
 use crate::support::proto::*;
-use crate::support::{Server, a_report, fields, minutes, reason, request_id};
+use crate::support::{Server, a_report, fields, minutes, reason, request_id, soon};
 
 /// Every scope but `admin` and `operator`.
 const SCOPES: [&str; 14] = [
@@ -122,6 +125,67 @@ async fn a_key_is_shown_once_and_ends_when_it_is_revoked_or_expires() {
     assert!(!shown.contains(&secret) && !shown.contains(&first.secret));
 }
 
+/// The status that a stream ends with; what comes before it does not count.
+async fn end<T>(mut stream: tonic::Streaming<T>) -> tonic::Status {
+    soon("the stream to end", async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it ends with a status"),
+                Err(status) => return status,
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn streams_end_when_their_key_is_revoked_or_expires() {
+    let server = Server::start().await;
+    for is_revoked in [true, false] {
+        let request = CreateApiKeyRequest {
+            display_name: "watcher".to_owned(),
+            scopes: ["events.read", "clusters.read", "announcements.deliver", "reports.write"]
+                .map(str::to_owned)
+                .into(),
+            expire_time: Some(prost_types::Timestamp {
+                seconds: (server.clock.now() + minutes(10)).micros() / 1_000_000,
+                nanos: 0,
+            }),
+            ..CreateApiKeyRequest::default()
+        };
+        let key = server.admin().create_api_key(request).await.expect("a key").into_inner();
+        let watcher = server.with_key(&key.secret).await;
+        let events = watcher.events_service().watch(WatchRequest::default()).await.expect("a watch").into_inner();
+        let clusters = watcher.clusters().watch_clusters(WatchClustersRequest::default()).await.expect("a watch");
+        let start = watch_announcements_request::Message::Start(watch_announcements_request::Start::default());
+        let start = futures::stream::iter([WatchAnnouncementsRequest { message: Some(start) }]);
+        let start = start.chain(futures::stream::pending());
+        let announcements = watcher.announcements().watch_announcements(start).await.expect("a watch").into_inner();
+        let (reports, receiver) = mpsc::channel(4);
+        let stream = ReceiverStream::new(receiver);
+        let mut answers = watcher.reports().stream_reports(stream).await.expect("a stream").into_inner();
+        let report =
+            || StreamReportsRequest { report: Some(a_report().from("ada@example.org").input), ..Default::default() };
+        reports.send(report()).await.expect("room");
+        soon("an answer", answers.message()).await.expect("it goes on").expect("an answer");
+
+        if is_revoked {
+            let api_key_id = key.api_key.expect("its facts").id;
+            let revoke = RevokeApiKeyRequest { api_key_id, ..Default::default() };
+            server.admin().revoke_api_key(revoke).await.expect("revoked");
+        } else {
+            server.clock.advance(minutes(10));
+        }
+        reports.send(report()).await.expect("room");
+        for ended in [end(events).await, end(clusters.into_inner()).await, end(announcements).await, end(answers).await]
+        {
+            assert_eq!((ended.code(), reason(&ended).as_str()), (Code::Unauthenticated, "CREDENTIALS_INVALID"));
+        }
+    }
+    assert_eq!(server.list_reports("").await.len(), 2, "none came in after the key had ended");
+}
+
 #[tokio::test]
 async fn nobody_gives_away_more_than_they_have() {
     let server = Server::start().await;
@@ -195,6 +259,29 @@ async fn a_policy_is_changed_field_by_field_and_guarded() {
     let mask = ["settle_delay", "quiet_start_minute", "quiet_end_minute", "time_zone"];
     let refused = server.admin().update_policy(update(wrong, &mask)).await.expect_err("much is wrong");
     assert_eq!(fields(&refused), ["policy.quiet_end_minute", "policy.settle_delay", "policy.time_zone"]);
+    // What cannot be read is named together with what is wrong, and once.
+    let unreadable = Policy {
+        multi_defect: 99,
+        approval_threshold: Some(-1),
+        quiet_start_minute: Some(2_000),
+        quiet_end_minute: Some(60),
+        time_zone: "Mars/Olympus".to_owned(),
+        ..Policy::default()
+    };
+    let mask = ["quiet_start_minute", "quiet_end_minute", "time_zone", "nothing"];
+    let refused = server.admin().update_policy(update(unreadable, &mask)).await.expect_err("more is wrong");
+    assert_eq!(
+        fields(&refused),
+        [
+            "policy.approval_threshold",
+            "policy.multi_defect",
+            "policy.quiet_start_minute",
+            "policy.time_zone",
+            "update_mask",
+        ]
+    );
+    let refused = server.admin().update_policy(UpdatePolicyRequest::default()).await.expect_err("nothing");
+    assert_eq!(fields(&refused), ["policy", "update_mask"]);
     for mask in [&[] as &[&str], &["nothing"]] {
         let refused = server.admin().update_policy(update(Policy::default(), mask)).await.expect_err("which?");
         assert_eq!(reason(&refused), "FIELD_INVALID");

@@ -287,3 +287,50 @@ async fn announcements_and_deliveries_are_listed_and_filtered() {
     assert_eq!(server.list_deliveries("channel = WEBHOOK").await, []);
     assert_eq!(server.list_deliveries("channel = EMAIL AND state = DELIVERED").await.len(), 1);
 }
+
+/// Stops the announcement that tells of the fix.
+async fn stop(server: &Server) -> Announcement {
+    let announcement_id = server.list_announcements("stage = FIX_AVAILABLE").await.remove(0).id;
+    let request = CancelAnnouncementRequest { announcement_id, ..Default::default() };
+    let stopped = server.announcements().cancel_announcement(request).await.expect("stopped").into_inner();
+    stopped.announcement.expect("it")
+}
+
+#[tokio::test]
+async fn law_8_what_may_have_arrived_before_it_was_stopped_is_unconfirmed_and_corrected_when_it_becomes_false() {
+    let server = Server::start().await;
+    let ada = server.submit(a_report().from("drop@example.org").version("2.4.0")).await;
+    server.link(&ada, DEFECT).await;
+    let release = server.release(a_release("2.4.1").fixing(DEFECT)).await;
+    server.run_until_idle().await;
+    assert_eq!(server.delivery_to(&ada).await.state(), delivery::State::Pending, "it is to be tried again");
+    assert_eq!(stop(&server).await.told_count, 1);
+    let delivery = server.delivery_to(&ada).await;
+    assert_eq!((delivery.state(), delivery.reason.as_str()), (delivery::State::Unconfirmed, "outcome_unknown"));
+    server.after(days(1)).await;
+    assert_eq!(server.loop_of(&ada).await, "TOLD told_unconfirmed");
+    assert_eq!(server.subjects("drop@example.org").len(), 1, "it is not sent again");
+    server.yank(&release).await;
+    server.run_until_idle().await;
+    let subjects = server.subjects("drop@example.org");
+    assert!(subjects.len() == 2 && subjects[1].starts_with("Correction:"), "{subjects:?}");
+}
+
+#[tokio::test]
+async fn what_was_being_sent_when_it_was_stopped_is_not_tried_again() {
+    let server = Server::start().await;
+    let first = server.submit(a_report().stream("ticket-1").version("2.4.0")).await;
+    let second = fixed(&server, a_report().stream("ticket-2")).await;
+    let mut watcher = Watcher::start(&server, 10).await;
+    let mut handed = [watcher.delivery().await, watcher.delivery().await];
+    handed.sort_by_key(|delivery| delivery.address.clone());
+    stop(&server).await;
+    assert!(watcher.say(&handed[0].delivery_id, ask::acknowledgement::Outcome::Retry).await);
+    assert_eq!(server.delivery_to(&first).await.state(), delivery::State::Cancelled);
+    drop(watcher);
+    Watcher::let_lapse(&server, &second).await;
+    assert_eq!(server.delivery_to(&second).await.state(), delivery::State::Unconfirmed, "nobody knows");
+    server.after(days(1)).await;
+    assert_eq!(server.loop_of(&first).await, "CLOSED cancelled_by_person");
+    assert_eq!(server.loop_of(&second).await, "TOLD told_unconfirmed");
+}

@@ -25,14 +25,14 @@ async fn an_upsert_finds_a_customer_by_any_name_and_adds_to_them() {
     });
     let first = first.await.expect("a customer");
     assert!(first.created);
-    let ada = first.customer.expect("her");
+    let ada = first.customer.clone().expect("her");
     let more = upsert(UpsertCustomerRequest {
         contact_points: vec![mail("ADA@example.org"), mail("ada@work.example")],
         ..Default::default()
     });
     let more = more.await.expect("the same");
     assert!(!more.created);
-    let again = more.customer.expect("her");
+    let again = more.customer.clone().expect("her");
     assert_eq!(
         (again.id.as_str(), again.display_name.as_str(), again.locale.as_str()),
         (ada.id.as_str(), "Ada", "en-GB")
@@ -44,7 +44,9 @@ async fn an_upsert_finds_a_customer_by_any_name_and_adds_to_them() {
         display_name: "Ada".to_owned(),
         ..Default::default()
     });
-    assert_eq!(same.await.expect("nothing new").customer.expect("her").etag, again.etag, "nothing changed");
+    let same = same.await.expect("nothing new");
+    assert!(same.replayed && !same.created && !more.replayed && !first.replayed);
+    assert_eq!(same.customer.expect("her").etag, again.etag, "nothing changed");
 
     let other = upsert(UpsertCustomerRequest {
         external_id: "c-2".to_owned(),
@@ -110,6 +112,43 @@ async fn an_installation_is_one_per_product_platform_and_environment() {
     };
     let refused = server.customers().record_installation(request).await.expect_err("unknown");
     assert!(matches!(refused.code(), Code::NotFound | Code::InvalidArgument), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_a_recorded_installation_leaves_empty_is_unknown_and_what_a_report_leaves_out_stays() {
+    let server = Server::start().await;
+    let full = a_report().from("ada@example.org").version("2.4.0").with(|input| {
+        input.region = "eu".to_owned();
+        input.ring = "beta".to_owned();
+    });
+    let ada = server.submit(full).await;
+    let runs = async || {
+        let mut all = server.customer(&ada.customer_id).await.installations;
+        assert_eq!(all.len(), 1, "{all:?}");
+        let known = all.remove(0);
+        (known.version, known.region, known.ring)
+    };
+    let texts = |version: &str, region: &str, ring: &str| (version.to_owned(), region.to_owned(), ring.to_owned());
+    server.submit(a_report().from("ada@example.org").version("2.4.1")).await;
+    assert_eq!(runs().await, texts("2.4.1", "eu", "beta"));
+    let request = RecordInstallationRequest {
+        customer_id: ada.customer_id.clone(),
+        product: "app".to_owned(),
+        region: "us".to_owned(),
+        ..Default::default()
+    };
+    let recorded = server.customers().record_installation(request).await.expect("running it, version unknown");
+    let answered = recorded.into_inner().installation.expect("it");
+    assert_eq!((answered.version, answered.region, answered.ring), texts("", "us", ""));
+    assert_eq!(runs().await, texts("", "us", ""));
+    // What nobody knows any more is not spoken of (law 7).
+    server.link(&ada, "github:acme/app#12").await;
+    server.release(crate::support::a_release("2.4.2").fixing("github:acme/app#12")).await;
+    server.run_until_idle().await;
+    assert_eq!(server.loop_of(&ada).await, "OPEN coverage_unknown");
+    server.now_runs(&ada, "2.4.1").await;
+    server.run_until_idle().await;
+    assert_eq!(server.loop_of(&ada).await, "TOLD told");
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! What `EventService` promises beyond the laws.
 
+use std::time::Duration;
+
+use futures::StreamExt;
 use tonic::Code;
 
 use crate::support::proto::*;
@@ -88,4 +91,28 @@ async fn the_history_of_a_loop_reads_as_it_happened() {
             rest = types.iter();
         }
     }
+}
+
+#[tokio::test]
+async fn a_silent_stream_shows_that_it_is_alive_as_often_as_is_configured() {
+    let server = Server::start_with(|config| config.stream.heartbeat = Duration::from_millis(50)).await;
+    let mut events = server.events_service().watch(WatchRequest::default()).await.expect("a watch").into_inner();
+    let request = WatchClustersRequest::default();
+    let mut clusters = server.clusters().watch_clusters(request).await.expect("a watch").into_inner();
+    let start = watch_announcements_request::Start::default();
+    let start = Some(watch_announcements_request::Message::Start(start));
+    let start = futures::stream::iter([WatchAnnouncementsRequest { message: start }]).chain(futures::stream::pending());
+    let mut announcements = server.announcements().watch_announcements(start).await.expect("a watch").into_inner();
+    // The first comes at once; one more by default after 15 seconds.
+    let signs = async {
+        for _ in 0..5 {
+            let event = events.message().await.expect("it goes on").expect("it goes on");
+            assert!(event.event.is_none() && !event.resume_token.is_empty());
+            let cluster = clusters.message().await.expect("it goes on").expect("it goes on");
+            assert!(cluster.cluster.is_none() && !cluster.resume_token.is_empty());
+            let said = announcements.message().await.expect("it goes on").expect("it goes on").message;
+            assert!(matches!(said, Some(watch_announcements_response::Message::Heartbeat(_))), "{said:?}");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), signs).await.expect("signs of life as often as configured");
 }

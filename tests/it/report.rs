@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::StreamExt;
 use tonic::Code;
 
 use crate::support::proto::*;
@@ -182,6 +183,31 @@ async fn a_stream_answers_each_report_in_order_and_a_refusal_does_not_end_it() {
     }
     assert!(answers.message().await.expect("the end").is_none());
     assert_eq!(server.list_reports("").await.len(), 45);
+}
+
+#[tokio::test]
+async fn a_streams_reports_are_taken_in_in_the_order_in_which_they_were_sent() {
+    let server = Server::start().await;
+    // Long texts take longer to read, and of the first reports the product has to be looked up.
+    let sent: Vec<String> = (0..60).map(|number| format!("S-{number}")).collect();
+    let long = "The export of a long document stops after its third page. ".repeat(800);
+    let requests: Vec<_> = sent
+        .iter()
+        .enumerate()
+        .map(|(number, reference)| {
+            let report = a_report().from("ada@example.org").reference(reference);
+            let report = if number % 3 == 0 { report.body(&long) } else { report };
+            StreamReportsRequest { client_token: String::new(), report: Some(report.input) }
+        })
+        .collect();
+    let answers = server.reports().stream_reports(futures::stream::iter(requests)).await.expect("a stream");
+    let answers: Vec<_> = answers.into_inner().collect().await;
+    assert!(answers.len() == sent.len() && answers.iter().all(Result::is_ok));
+    let request =
+        ListReportsRequest { page_size: 500, order_by: "create_time".to_owned(), ..ListReportsRequest::default() };
+    let stored = server.reports().list_reports(request).await.expect("a page").into_inner().reports;
+    let stored: Vec<String> = stored.into_iter().map(|report| report.external_id).collect();
+    assert_eq!(stored, sent);
 }
 
 #[tokio::test]

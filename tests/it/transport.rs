@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use prost::Message;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -65,6 +66,43 @@ async fn a_message_that_is_too_large_is_refused_as_such() {
     let refused = server.try_submit(report).await.expect_err("too long");
     assert_eq!(crate::support::fields(&refused), ["report.body"]);
     server.submit(a_report().from("ada@example.org").body(&"ü".repeat(100_000))).await;
+}
+
+#[tokio::test]
+async fn a_single_call_and_a_message_of_a_stream_have_limits_of_their_own() {
+    let server = Server::start_with(|config| {
+        config.grpc.max_message_bytes = 16_384;
+        config.grpc.max_stream_message_bytes = 65_536;
+    })
+    .await;
+    let sized = |size: usize| {
+        let request =
+            |body: usize| a_report().from("ada@example.org").reference("L-1").body(&"x".repeat(body)).request();
+        let rest = request(size - 500).encoded_len() - (size - 500);
+        let request = request(size - rest);
+        assert_eq!(request.encoded_len(), size);
+        request
+    };
+    server.reports().submit_report(sized(16_384)).await.expect("as large as may be");
+    let refused = server.reports().submit_report(sized(16_385)).await.expect_err("one byte more");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
+    let message = refused.message();
+    assert!(message.contains("16384") && message.contains("send or ask for less"), "{message}");
+    let dry_run = MatchReportRequest { report: sized(20_000).report, ..Default::default() };
+    let refused = server.reports().match_report(dry_run).await.expect_err("a single call, too");
+    assert_eq!(reason(&refused), "MESSAGE_TOO_LARGE");
+
+    let stream = async |size: usize| {
+        let report = sized(size).report.map(|input| ReportInput { external_id: "L-2".to_owned(), ..input });
+        let message = StreamReportsRequest { client_token: "1".to_owned(), report };
+        let mut answers =
+            server.reports().stream_reports(futures::stream::iter([message])).await.expect("a stream").into_inner();
+        answers.message().await
+    };
+    let answer = stream(40_000).await.expect("it is read").expect("an answer");
+    assert!(matches!(answer.result, Some(stream_reports_response::Result::Accepted(_))), "{answer:?}");
+    let refused = stream(70_000).await.expect_err("more than a stream's");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
 }
 
 #[tokio::test]

@@ -107,6 +107,16 @@ impl PolicyChange {
     }
 }
 
+/// What could not be read, and what else is wrong. A field that could not be read is named once.
+fn all_of(unread: Violations, wrong: &Violations) -> Violations {
+    let mut all = unread.clone();
+    let is_news = |field: &str| !unread.iter().any(|unread| field.starts_with(&unread.field));
+    for violation in wrong.iter().filter(|violation| is_news(&violation.field)) {
+        all.add(&violation.field, &violation.description);
+    }
+    all
+}
+
 impl App {
     /// What the tenant lets be said, and how.
     pub async fn get_policy(&self, call: &Call) -> Result<VersionedPolicy, Error> {
@@ -114,18 +124,23 @@ impl App {
         Ok(VersionedPolicy { policy, version })
     }
 
-    /// Changes what the tenant lets be said. Everything it can concern is looked at again.
-    pub async fn update_policy(&self, call: &Call, input: PolicyChange) -> Result<Once<VersionedPolicy>, Error> {
+    /// Changes what the tenant lets be said. Everything it can concern is looked at again. `unread` is what of the change
+    /// could not be read: the caller learns it together with everything else that is wrong.
+    pub async fn update_policy(
+        &self,
+        call: &Call,
+        input: PolicyChange,
+        unread: Violations,
+    ) -> Result<Once<VersionedPolicy>, Error> {
         const METHOD: &str = "UpdatePolicy";
         let mut txn = self.begin(call).await?;
-        let earlier = self.earlier(&txn, call, METHOD, &input).await?;
         let (before, version) = tenant::policy(&txn.read()).await?;
-        if earlier.is_some() {
+        if unread.is_empty() && self.earlier(&txn, call, METHOD, &input).await?.is_some() {
             return Ok(Once { result: VersionedPolicy { policy: before, version }, replayed: true });
         }
         let mut violations = Violations::new();
         let (policy, fields) = input.apply(&before, &mut violations);
-        violations.into_result()?;
+        all_of(unread, &violations).into_result()?;
         let tenant = txn.scope().tenant();
         if !input.policy.etag.is_empty() && input.policy.etag != version.to_string() {
             return Err(Error::StaleEtag { resource: Resource::Policy, id: tenant.to_string() });

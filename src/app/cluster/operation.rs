@@ -309,7 +309,7 @@ impl App {
         store::cluster::take_back_constraints(&txn, id).await?;
         store::suggestion::reopen(&txn, id).await?;
         if operation.kind == OperationKind::Merge {
-            store::cluster::delete_links_of_operation(&txn, to, id).await?;
+            take_back_links(&txn, &operation).await?;
             store::cluster::set_merged_into(&txn, from, None).await?;
         }
         store::cluster::recount(&txn, &[from, to]).await?;
@@ -465,6 +465,32 @@ async fn copy_links(txn: &Txn, merge: &Operation) -> Result<(), Error> {
         ..link
     });
     Ok(store::cluster::insert_links(txn, copies.collect()).await?)
+}
+
+/// Takes back the links that a merge brought. One that a later merge would have brought as well is that merge's from
+/// now on: while somebody's word stands that the defect causes this problem, what was said on its account is true. The
+/// clusters that went cannot be linked or unlinked since, so their links are still those that they came with.
+async fn take_back_links(txn: &Txn, merge: &Operation) -> Result<(), Error> {
+    let db = txn.read();
+    let mut brought = store::cluster::links_of(&db, &[merge.to_cluster_id]).await?;
+    brought.retain(|link| link.operation_id == Some(merge.id));
+    if brought.is_empty() {
+        return Ok(());
+    }
+    let later = store::cluster::later_merges_into(&db, merge).await?;
+    let sources: Vec<ClusterId> = later.iter().map(|later| later.from_cluster_id).collect();
+    let theirs: BTreeSet<(ClusterId, DefectId)> = store::cluster::links_of(&db, &sources)
+        .await?
+        .into_iter()
+        .map(|link| (link.cluster_id, link.defect_id))
+        .collect();
+    for link in brought {
+        match later.iter().find(|later| theirs.contains(&(later.from_cluster_id, link.defect_id))) {
+            Some(heir) => store::cluster::hand_link_to(txn, &link, heir).await?,
+            None => store::cluster::delete_link(txn, link.cluster_id, link.defect_id).await?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether everything the step did still stands as it left it.

@@ -267,3 +267,47 @@ async fn law_15_every_step_is_an_event_without_a_gap() {
         ]
     );
 }
+
+#[tokio::test]
+async fn law_5_a_link_of_several_merges_goes_with_the_last_of_them_in_any_order() {
+    const TEXTS: [&str; 4] =
+        [CRASH, SLOW, "The invoice shows the wrong currency", "Dark mode hides the text of every button"];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {
+        let scene = Scene::new().await;
+        let mut clusters = Vec::new();
+        for (number, text) in TEXTS.iter().enumerate() {
+            clusters.push(scene.report(&number.to_string(), text).await.membership.cluster_id);
+        }
+        let into = clusters[3];
+        let mut merges = Vec::new();
+        for &from in &clusters[..3] {
+            scene.link(from, "github:acme/app#1").await;
+            merges.push(scene.merge(from, into).await.operation);
+        }
+        for (place, &merge) in order.iter().enumerate() {
+            assert_eq!(scene.links(into).await.len(), 1, "{order:?} at {place}");
+            scene.undo(&merges[merge]).await.expect("undone");
+        }
+        assert!(scene.links(into).await.is_empty(), "{order:?}");
+    }
+}
+
+#[tokio::test]
+async fn law_5_a_link_that_a_person_took_away_does_not_come_back_with_an_older_merge() {
+    let scene = Scene::new().await;
+    let [a, b, c] = [
+        scene.report("1", CRASH).await,
+        scene.report("2", SLOW).await,
+        scene.report("3", "The invoice shows the wrong currency").await,
+    ];
+    let [a, b, c] = [a, b, c].map(|placed| placed.membership.cluster_id);
+    let defect: DefectRef = "github:acme/app#1".parse().expect("a defect");
+    scene.link(a, "github:acme/app#1").await;
+    scene.link(b, "github:acme/app#1").await;
+    scene.merge(a, c).await;
+    scene.app.unlink_defect(&scene.call, c, &defect).await.expect("unlinked");
+    let later = scene.merge(b, c).await;
+    assert_eq!(scene.links(c).await.len(), 1);
+    scene.undo(&later.operation).await.expect("undone");
+    assert!(scene.links(c).await.is_empty(), "the person's word about the older merge stands");
+}

@@ -256,6 +256,11 @@ impl People {
         Ok(())
     }
 
+    /// Whether anything new was said about somebody who was known.
+    pub(super) fn is_changed(&self, index: usize) -> bool {
+        !self.persons[index].changes.is_empty()
+    }
+
     pub(super) fn customer(&self, index: usize) -> &Customer {
         &self.persons[index].customer
     }

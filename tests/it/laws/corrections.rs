@@ -186,3 +186,16 @@ async fn law_8_a_correction_needs_nobodys_approval() {
     scene.server.yank(&scene.release).await;
     scene.is_corrected().await;
 }
+
+#[tokio::test]
+async fn law_8_a_correction_that_must_not_be_sent_leaves_its_reason_and_goes_when_it_may() {
+    let scene = told().await;
+    scene.server.opt_out(&scene.ada.customer_id, true).await;
+    scene.server.yank(&scene.release).await;
+    scene.server.after(days(1)).await;
+    assert_eq!(scene.server.loop_of(&scene.ada).await, "CLOSED opted_out");
+    assert_eq!(scene.server.subjects("ada@example.org").len(), 1);
+    scene.server.opt_out(&scene.ada.customer_id, false).await;
+    scene.is_corrected().await;
+    assert_eq!(scene.server.loop_of(&scene.ada).await, "OPEN waiting_for_release");
+}

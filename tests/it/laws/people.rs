@@ -149,3 +149,40 @@ async fn law_5_customers_of_a_merged_cluster_never_see_each_other() {
     let texts: Vec<_> = mails.iter().map(|mail| mail.text.contains(LOGIN)).collect();
     assert_eq!(texts.iter().filter(|has| **has).count(), 1, "each is answered with their own words");
 }
+
+#[tokio::test]
+async fn law_5_a_link_that_two_merges_brought_stays_until_both_are_taken_back_and_nobody_is_corrected_before() {
+    const DEFECT: &str = "github:acme/app#12";
+    for own in [false, true] {
+        let server = Server::start().await;
+        let ada = server.submit(export("ada@example.org").version("2.4.0")).await;
+        let ben = server.submit(a_report().from("ben@example.org").saying(LOGIN).version("2.4.0")).await;
+        let invoice = "The invoice shows the wrong currency";
+        let cai = server.submit(a_report().from("cai@example.org").saying(invoice).version("2.4.0")).await;
+        server.link(&ada, DEFECT).await;
+        server.link(&ben, DEFECT).await;
+        let merges = [
+            server.merge(&ada.cluster_id, &cai.cluster_id).await,
+            server.merge(&ben.cluster_id, &cai.cluster_id).await,
+        ];
+        if own {
+            server.link(&cai, DEFECT).await;
+        }
+        server.release(crate::support::a_release("2.4.1").fixing(DEFECT)).await;
+        server.run_until_idle().await;
+        assert_eq!(server.mailbox.all().len(), 3);
+
+        server.undo(&merges[0]).await;
+        server.run_until_idle().await;
+        assert_eq!(server.cluster(&cai.cluster_id).await.defect_ids.len(), 1, "the other merge says so, too");
+        assert_eq!(server.mailbox.all().len(), 3, "nothing that was said is false");
+
+        server.undo(&merges[1]).await;
+        server.run_until_idle().await;
+        assert_eq!(server.cluster(&cai.cluster_id).await.defect_ids.len(), usize::from(own));
+        for address in ["ada@example.org", "ben@example.org"] {
+            assert_eq!(server.mail_to(address).len(), 1, "their own clusters are linked");
+        }
+        assert_eq!(server.mail_to("cai@example.org").len(), if own { 1 } else { 2 }, "{own}");
+    }
+}

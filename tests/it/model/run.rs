@@ -278,7 +278,7 @@ impl Play {
         Ok(())
     }
 
-    /// What is left out of a word about an installation stays as it was.
+    /// What a report leaves out of what its customer runs stays as it was.
     fn hear_installation(&mut self, customer: usize, product: usize, heard: &Runs) {
         if *heard == Runs::default() {
             return;
@@ -602,18 +602,19 @@ impl Play {
     async fn upgrade(&mut self, customer: u8, product: u8, version: u8, ring: u8) -> Check {
         let (customer, product) = (usize::from(customer) % CUSTOMERS, usize::from(product));
         let versions = PRODUCTS[product].versions;
-        let version = versions[usize::from(version) % versions.len()];
+        // One number more than there are versions: they run it, nobody knows in which.
+        let version = versions.get(usize::from(version) % (versions.len() + 1)).copied();
         let ring = some(RINGS[usize::from(ring)]);
         let request = proto::RecordInstallationRequest {
             customer_id: self.facts.customers[customer].id.clone(),
             product: PRODUCTS[product].key.to_owned(),
-            version: version.to_owned(),
+            version: version.unwrap_or_default().to_owned(),
             ring: ring.unwrap_or_default().to_owned(),
             ..Default::default()
         };
         let answer = self.service.api.record_installation(self.service.ask(request)).await;
         answer.map_err(failed("RecordInstallation"))?;
-        self.hear_installation(customer, product, &Runs { version: Some(version), ring });
+        self.facts.customers[customer].installations.insert(product, Runs { version, ring });
         Ok(())
     }
 
@@ -812,12 +813,13 @@ impl Play {
         if view == View::Regression {
             return LoopState::Open;
         }
+        // Who is owed a word and must not be sent one has the reason why not.
+        let owed = if self.facts.customers[customer].is_reachable() { LoopState::Open } else { LoopState::Closed };
         if self.heard.believes(customer, defect) {
-            return if self.facts.holds(customer, defect) { LoopState::Told } else { LoopState::Open };
+            return if self.facts.holds(customer, defect) { LoopState::Told } else { owed };
         }
         if self.facts.is_sayable(customer, defect) {
-            let reachable = self.facts.customers[customer].is_reachable();
-            return if reachable { LoopState::Open } else { LoopState::Closed };
+            return owed;
         }
         // The customer's most hopeful report decides what is waited for.
         let views =

@@ -142,6 +142,7 @@ impl Service {
             batch: 16,
             lease: LEASE,
             stream_lease: LEASE,
+            stream_heartbeat: LEASE,
             per_destination: 16,
             // Never used up: what fails for good does so by its answer.
             schedule: RetrySchedule {
