@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::coverage::{self, Coverage, InstallationFacts, ProductFacts, Rule, Verdict};
+use super::coverage::{self, Coverage, InstallationFacts, ProductFacts, Reported, Rule, Verdict};
 use super::defect::DefectState;
 use super::id::{ClusterId, DefectId, ProductId, ReleaseId, ReportId};
 use super::policy::{MultiDefect, Policy};
@@ -248,7 +248,7 @@ fn settle(coverage: Coverage, facts: &DefectFacts, policy: &Policy, now: Timesta
 /// A report's coverage for a defect.
 struct ReportCoverage {
     covered: Coverage,
-    /// Every fix there is was already in what the customer ran when reporting (law 11).
+    /// What the customer ran when reporting had the fix, and no later one helps (law 11).
     regression: bool,
 }
 
@@ -267,16 +267,15 @@ fn cover(world: &World, customer: &CustomerFacts, report: &ReportFacts, facts: &
     };
     let fixes = facts.fixes.get(&product_id)?;
     let product = world.products.get(&product_id)?;
-    let helping: BTreeSet<ReleaseId> = fixes
-        .iter()
-        .copied()
-        .filter(|&fix| !coverage::already_running(product, fix, &report.installation, report.create_time))
-        .collect();
-    let regression = helping.is_empty() && !fixes.is_empty();
+    let Reported { regression, helping } = coverage::reported(product, fixes, &report.installation, report.create_time);
     let verdicts = what_they_run(customer, report, product_id)
         .into_iter()
         .map(|installation| coverage::judge(product, &helping, installation));
-    coverage::combine(verdicts).map(|covered| ReportCoverage { covered, regression })
+    coverage::combine(verdicts).map(|covered| {
+        // Whoever has moved on to a later fix of another line has one that helps.
+        let regression = regression && !covered.verdict.allows_fix_available();
+        ReportCoverage { covered, regression }
+    })
 }
 
 /// The installations a report is about: those of its product and platform, else of its product, else what the report
@@ -441,6 +440,28 @@ mod tests {
         assert!(matches!(standing.outlook, Outlook::Wait(Waiting::RegressionReported, _)), "{standing:?}");
         scene.release("2.4.1", &[defect], 20);
         assert!(matches!(scene.standing(defect, 20).outlook, Outlook::Say(_)));
+    }
+
+    #[test]
+    fn law_11_a_fixed_version_is_regression_evidence_beside_an_earlier_backport() {
+        let mut scene = Scene::new();
+        let product = scene.world.products.get_mut(&scene.product).expect("the scene's product");
+        product.lines = ["2.3", "2.4"].map(str::to_owned).to_vec();
+        let defect = scene.link(scene.cluster, DefectState::Open);
+        scene.release("2.4.0", &[], 5);
+        scene.release("2.3.7", &[defect], 6);
+        scene.release("2.4.1", &[defect], 7);
+        scene.customer.reports[0].installation = running("2.4.2");
+        let standing = scene.standing(defect, 20);
+        assert!(matches!(standing.outlook, Outlook::Wait(Waiting::RegressionReported, _)), "{standing:?}");
+        assert_eq!(standing.regressions, [scene.customer.reports[0].id]);
+        // A fix of a later line is no answer to somebody who is not there …
+        scene.release("2.5.1", &[defect], 30);
+        let standing = scene.standing(defect, 30);
+        assert!(matches!(standing.outlook, Outlook::Wait(Waiting::RegressionReported, _)), "{standing:?}");
+        // … and is one to somebody who moved on.
+        scene.customer.installations.push((scene.product, running("2.5.1")));
+        assert!(matches!(scene.standing(defect, 30).outlook, Outlook::Say(c) if c.verdict == Verdict::Covered));
     }
 
     #[test]

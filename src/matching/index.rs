@@ -140,6 +140,7 @@ impl Index {
             wording.document = Some(self.lexicon.learn(features));
         }
         self.choose_exemplars(cluster, member.signature);
+        self.choose_where_set_apart(report, member.signature);
     }
 
     /// Forgets a report, as if it had never been inserted. What people said about it stays: [`Index::clear_apart`].
@@ -172,13 +173,15 @@ impl Index {
         } else {
             self.choose_exemplars(cluster, signature);
         }
+        self.choose_where_set_apart(report, signature);
     }
 
     /// Forgets all members of a cluster, so that they can be inserted again as the database has them.
     pub fn remove_cluster(&mut self, cluster: ClusterId) {
         let Some(home) = self.clusters.remove(&cluster) else { return };
         self.stale.remove(&cluster);
-        for wording in home.texts.into_values() {
+        let mut set_apart = Vec::new();
+        for (signature, wording) in home.texts {
             for &rank in &wording.members {
                 let Some(member) = self.members.remove(&rank.report) else { continue };
                 for (keys, key) in Self::keys(&mut self.texts, &mut self.fingerprints, &member) {
@@ -187,8 +190,14 @@ impl Index {
                         keys.clear_apart(key, other);
                     }
                 }
+                if self.apart.contains_key(&rank.report) {
+                    set_apart.push(signature);
+                }
             }
             Self::drop_wording(&mut self.lexicon, wording);
+        }
+        for signature in set_apart {
+            self.choose_exemplars_of_text(signature);
         }
     }
 
@@ -321,6 +330,13 @@ impl Index {
         }
         if let Some(document) = wording.document {
             lexicon.forget(&document);
+        }
+    }
+
+    /// A report that a person set apart came or went, and with it the reason to show its text in other clusters too.
+    fn choose_where_set_apart(&mut self, report: ReportId, signature: Signature) {
+        if self.apart.contains_key(&report) {
+            self.choose_exemplars_of_text(signature);
         }
     }
 

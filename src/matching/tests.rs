@@ -208,6 +208,33 @@ fn a_constraint_may_be_known_before_its_report() {
 }
 
 #[test]
+fn a_text_set_apart_is_compared_in_every_cluster_whenever_its_report_comes() {
+    const SHARED: &str = "password";
+    let asked = ["password rejected".to_owned()];
+    // Cluster 1 has more texts than are compared, and the shared one is its last.
+    let crowded = || {
+        let mut index = Index::new(Policy::default());
+        for n in 1..=12 {
+            index.insert(report(n), cluster(1), false, &title(&format!("invoice w{n}x")));
+        }
+        index.insert(report(13), cluster(1), false, &title(SHARED));
+        index
+    };
+    let (mut earlier, mut later, never) = (crowded(), crowded(), crowded());
+    earlier.set_apart(report(14), cluster(3));
+    earlier.insert(report(14), cluster(2), false, &title(SHARED));
+    later.insert(report(14), cluster(2), false, &title(SHARED));
+    later.set_apart(report(14), cluster(3));
+    assert_eq!(seen(&earlier, &asked), seen(&later, &asked));
+    assert_eq!(earlier.candidates(&title(&asked[0]), 9).len(), 2, "both clusters hold it");
+    // It is shown there no longer than the report is known.
+    earlier.remove_report(report(14));
+    later.remove_cluster(cluster(2));
+    assert_eq!(seen(&earlier, &asked), seen(&never, &asked));
+    assert_eq!(seen(&later, &asked), seen(&never, &asked));
+}
+
+#[test]
 fn a_person_s_nearer_word_counts_more_than_a_bar_from_further_away() {
     let mut index = Index::new(Policy::default());
     index.insert(report(1), cluster(1), true, &title("Wrong VAT rate on the printed invoice"));

@@ -1,6 +1,7 @@
 //! What [`super`] promises.
 
 use super::*;
+use crate::domain::time::Timestamp;
 use ReleaseState::{Planned, Released, Yanked};
 use Rule::*;
 use proptest::prelude::*;
@@ -72,9 +73,19 @@ impl World {
         assert_eq!(self.judge(installation), (rule, named), "{installation:?}");
     }
 
-    fn already_running(&self, version: &str, installation: &InstallationFacts, as_of: i64) -> bool {
-        let fix = self.product.releases.iter().find(|release| release.version == version).unwrap().id;
-        already_running(&self.product, fix, installation, Timestamp::from_micros(as_of))
+    fn reported(&self, installation: &InstallationFacts, as_of: i64) -> Reported {
+        reported(&self.product, &self.fixes, installation, Timestamp::from_micros(as_of))
+    }
+
+    fn is_regression(&self, installation: &InstallationFacts, as_of: i64) -> bool {
+        self.reported(installation, as_of).regression
+    }
+
+    /// The versions of the fixes that can help.
+    fn helping(&self, installation: &InstallationFacts) -> Vec<&str> {
+        let helping = self.reported(installation, i64::MAX).helping;
+        let releases = self.product.releases.iter().filter(|release| helping.contains(&release.id));
+        releases.map(|release| release.version.as_str()).collect()
     }
 }
 
@@ -353,6 +364,20 @@ fn a_later_release_of_the_line_brings_a_staged_fix() {
 }
 
 #[test]
+fn law_7_a_release_that_needs_its_own_fix_is_not_the_one_to_move_to() {
+    let mut world = World::semver(&[]);
+    for version in ["2.3.6", "2.4.0"] {
+        world.release(version);
+    }
+    world.fix("2.3.7");
+    world.deploy("2.3.7", Some("beta"), 100);
+    world.fix("2.4.1").state = Planned;
+    world.says(&in_ring(runs("2.3.6"), "stable"), RolloutElsewhere, "2.3.7");
+    world.get("2.4.1").state = Released;
+    world.says(&in_ring(runs("2.3.6"), "stable"), SameLineBefore, "2.4.1");
+}
+
+#[test]
 fn law_8_a_rollback_takes_the_upgrade_back() {
     let mut world = World::semver(&["2.4"]);
     world.fix("2.4.1");
@@ -471,23 +496,74 @@ fn a_continuous_line_without_the_fix_waits() {
 
 #[test]
 fn law_11_a_report_from_a_version_with_the_fix_is_regression_evidence() {
-    let world = backported();
-    assert!(world.already_running("2.4.1", &runs("2.4.1"), 0));
-    assert!(world.already_running("2.3.7", &runs("2.3.9"), 0));
-    for not in ["2.4.0", "2.3.6", "2.2.9", "nightly", ""] {
-        assert!(!world.already_running("2.4.1", &runs(not), i64::MAX), "{not}");
+    let mut world = backported();
+    for _ in 0..2 {
+        for fixed in ["2.4.1", "2.4.2", "2.3.7", "2.3.9", "2.5.0"] {
+            assert!(world.is_regression(&runs(fixed), 0), "{fixed}");
+        }
+        for not in ["2.4.0", "2.3.6", "2.2.9", "nightly", ""] {
+            assert!(!world.is_regression(&runs(not), i64::MAX), "{not}");
+            assert_eq!(world.helping(&runs(not)), ["2.4.1", "2.3.7"], "{not}");
+        }
+        // Whichever fix was recorded first.
+        for (sequence, release) in (0..).zip(world.product.releases.iter_mut().rev()) {
+            release.sequence = sequence;
+        }
     }
+}
+
+#[test]
+fn law_11_what_was_in_the_reported_version_never_helps_and_a_later_fix_of_its_line_does() {
+    let mut world = backported();
+    assert_eq!(world.helping(&runs("2.4.2")), Vec::<&str>::new());
+    assert_eq!(world.helping(&runs("2.3.8")), ["2.4.1"]);
+    world.fix("2.4.3").platforms = platforms(&["ios"]);
+    assert!(world.is_regression(&on(runs("2.4.2"), "android"), 0), "it is not for this platform");
+    for ios in [runs("2.4.2"), on(runs("2.4.2"), "iOS")] {
+        assert!(!world.is_regression(&ios, 0));
+        assert_eq!(world.helping(&ios), ["2.4.3"]);
+    }
+    // One that is not out yet is something to wait for, but only in its own line.
+    world.get("2.4.3").state = Planned;
+    assert!(!world.is_regression(&runs("2.4.2"), 0));
+    assert!(world.is_regression(&runs("2.3.8"), 0));
+}
+
+#[test]
+fn law_11_a_backport_without_lines_is_regression_evidence_only_where_it_speaks() {
+    let mut world = backported();
+    world.product.lines.clear();
+    assert!(world.is_regression(&runs("2.4.2"), 0));
+    assert!(!world.is_regression(&runs("2.4.0"), 0), "2.4.1 fixes it again");
+    // Nobody says that 2.4.1 is a fix of another line: it is a later one.
+    assert!(!world.is_regression(&runs("2.3.8"), 0));
+    assert_eq!(world.helping(&runs("2.3.8")), ["2.4.1"]);
 }
 
 #[test]
 fn law_11_a_report_from_before_the_deployment_is_no_regression() {
     let mut world = deployed();
     let full_time = world.deploy("b", None, 100).full_time.unwrap().micros();
-    assert!(!world.already_running("b", &somewhere(), full_time - 1));
-    assert!(world.already_running("b", &somewhere(), full_time));
-    assert!(!world.already_running("b", &runs("a"), full_time), "it reported from a release without the fix");
+    assert!(!world.is_regression(&somewhere(), full_time - 1));
+    assert!(world.is_regression(&somewhere(), full_time));
+    assert!(!world.is_regression(&runs("a"), full_time), "it reported from a release without the fix");
     world.get("b").deployments[0].rolled_back = true;
-    assert!(!world.already_running("b", &somewhere(), full_time));
+    assert!(!world.is_regression(&somewhere(), full_time));
+}
+
+#[test]
+fn law_11_all_lines_that_run_in_a_place_are_looked_at_together() {
+    let mut world = World::continuous();
+    for (version, line) in [("web.1", "web"), ("api.1", "api")] {
+        world.fix(version).line = Some(line.to_owned());
+        world.deploy(version, None, 100);
+    }
+    assert!(world.is_regression(&somewhere(), i64::MAX));
+    assert!(world.is_regression(&runs("web.1"), i64::MAX));
+    world.fix("web.2").line = Some("web".to_owned());
+    assert!(!world.is_regression(&somewhere(), i64::MAX));
+    assert_eq!(world.helping(&somewhere()), ["web.2"]);
+    assert!(world.is_regression(&runs("api.1"), i64::MAX));
 }
 
 #[test]
@@ -597,6 +673,28 @@ proptest! {
     }
 
     #[test]
+    fn law_7_the_release_to_move_to_has_the_fix(world in some_world(), installation in some_installation()) {
+        if let (SameLineBefore, version) = world.judge(&installation) {
+            let moved = InstallationFacts { version, ..installation };
+            prop_assert_eq!(world.judge(&moved).0.verdict(), Verdict::Covered);
+        }
+    }
+
+    #[test]
+    fn law_11_who_had_the_fix_is_not_helped_by_it(world in some_world(), installation in some_installation()) {
+        let then = world.reported(&installation, i64::MAX);
+        prop_assert!(then.helping.is_subset(&world.fixes));
+        let had_it = world.product.scheme == VersionScheme::Semver
+            && world.judge(&installation).0.verdict() == Verdict::Covered;
+        if had_it {
+            let helping = World { fixes: then.helping.clone(), ..world.clone() };
+            prop_assert_ne!(helping.judge(&installation).0.verdict(), Verdict::Covered);
+        } else if world.product.scheme == VersionScheme::Semver {
+            prop_assert_eq!(then, Reported { regression: false, helping: world.fixes });
+        }
+    }
+
+    #[test]
     fn law_8_when_every_fix_is_yanked_nobody_is_helped(
         mut world in some_world(), installation in some_installation(),
     ) {
@@ -653,6 +751,10 @@ proptest! {
     ) {
         world.product.scheme = VersionScheme::Semver;
         world.product.lines = ["2.2", "2.3", "2.4", "2.5"].map(str::to_owned).to_vec();
+        for release in &mut world.product.releases {
+            // A release may be named of a line that its number is not in.
+            release.line.take_if(|line| line != "lts");
+        }
         let before = world.judge(&installation);
         let version = format!("2.{minor}.{patch}");
         let runs_there = installation.version.as_ref().is_some_and(|own| own.starts_with(&format!("2.{minor}.")));

@@ -74,6 +74,28 @@ async fn law_11_a_report_from_a_covered_version_is_regression_evidence() {
 }
 
 #[tokio::test]
+async fn law_11_a_backport_in_a_lower_line_hides_no_regression() {
+    for [first, second] in [["2.3.7", "2.4.1"], ["2.4.1", "2.3.7"]] {
+        let (server, ada) = known_problem().await;
+        let of_line = |version: &str| a_release(version).line(&version[..3]);
+        server.release(of_line("2.4.0")).await;
+        server.release(of_line(first).fixing(DEFECT)).await;
+        server.release(of_line(second).fixing(DEFECT)).await;
+        server.run_until_idle().await;
+        let ben = server.submitted(a_report().from("ben@example.org").version("2.4.2")).await;
+        assert_eq!(ben.fixed_in, None, "2.4.1 did not help, and 2.3.7 is no way forward");
+        let ben = ben.report.expect("his report");
+        server.after(days(1)).await;
+        assert_eq!(server.mail_to("ben@example.org").len(), 0);
+        assert_eq!(server.loop_of(&ben).await, "OPEN regression_reported");
+        assert_eq!(server.cluster(&ada.cluster_id).await.state(), cluster::State::Regressed);
+        server.release(of_line("2.4.3").fixing(DEFECT)).await;
+        server.run_until_idle().await;
+        assert!(server.subjects("ben@example.org")[0].contains("2.4.3"));
+    }
+}
+
+#[tokio::test]
 async fn law_11_what_is_worth_asking_for_is_named() {
     let server = Server::start().await;
     let answer = server.submitted(a_report().customer("c-1").product("")).await;

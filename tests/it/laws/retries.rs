@@ -101,6 +101,8 @@ async fn mutations(server: &Server) -> Vec<(&'static str, Vec<u8>, Option<(Vec<u
     let third = server.submit(a_report().from("dee@example.org").saying("Printer smells of burnt coffee")).await;
     server.link(&third, "github:acme/app#1").await;
     let moved = server.move_report(&cai, "").await.operation.expect("a step");
+    server.submit(a_report().from("hal@example.org").product("")).await;
+    let suggestion = server.list_suggestions("").await.remove(0);
     let release = server.release(a_release("3.0.0")).await;
     let doomed = server.release(a_release("3.0.1")).await;
     let deployment = server.deploy(&release, 50).await;
@@ -134,6 +136,15 @@ async fn mutations(server: &Server) -> Vec<(&'static str, Vec<u8>, Option<(Vec<u
             "ClusterService/UndoOperation",
             UndoOperationRequest { operation_id: moved.id.clone(), ..Default::default() },
             operation_id = text(&"opr_00000000000000000000000000000000")
+        ),
+        call!(
+            "ClusterService/ResolveSuggestion",
+            ResolveSuggestionRequest {
+                suggestion_id: suggestion.id,
+                answer: resolve_suggestion_request::Answer::Reject.into(),
+                ..Default::default()
+            },
+            reason = text(&"another problem")
         ),
         call!(
             "ClusterService/UpdateCluster",

@@ -1,6 +1,6 @@
 //! What may be said to whom: a second, naive reading of the rules, over [`Facts`] alone.
 
-use super::facts::{DefectState, Deployment, Facts, PRODUCTS, Release, ReleaseState, Runs, Scheme, Time};
+use super::facts::{DefectState, Deployment, Facts, PRODUCTS, Release, ReleaseState, Report, Runs, Scheme, Time};
 
 /// Whether a fix has reached somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum Verdict {
 pub(super) enum View {
     /// The fix helps.
     Helps(Verdict),
-    /// Every fix was in what the customer ran when reporting.
+    /// What the customer ran when reporting had the fix, and no later one helps.
     Regression,
     /// It does not, and may yet.
     Waits,
@@ -72,11 +72,12 @@ impl Facts {
 
     /// How a report stands to a defect of its cluster.
     pub(super) fn view(&self, report: usize, defect: usize) -> View {
-        let fixes = self.fixes(self.reports[report].product(), defect);
-        if !fixes.is_empty() && self.helping(report, &fixes).is_empty() {
+        let verdict = self.verdict_of(report, defect);
+        let helps = matches!(verdict, Verdict::Covered | Verdict::UpgradeAvailable);
+        if !helps && self.is_regression(report, defect) {
             return View::Regression;
         }
-        match self.verdict_of(report, defect) {
+        match verdict {
             verdict @ (Verdict::Covered | Verdict::UpgradeAvailable) => View::Helps(verdict),
             Verdict::NotYet if self.defects[defect].state == DefectState::ClosedWithoutFix => View::Ends,
             Verdict::NotYet | Verdict::OnItsWay => View::Waits,
@@ -85,12 +86,40 @@ impl Facts {
         }
     }
 
-    /// The fixes that can help: those that were not in what the customer ran when reporting.
-    fn helping(&self, report: usize, fixes: &[usize]) -> Vec<usize> {
+    /// Whether what the customer ran when reporting had the fix.
+    fn had_the_fix(&self, report: usize, fixes: &[usize]) -> bool {
         let report = &self.reports[report];
-        let had_it =
-            |&fix: &usize| self.cover(report.product(), &[fix], &report.runs, Some(report.time)) == Verdict::Covered;
-        fixes.iter().copied().filter(|fix| !had_it(fix)).collect()
+        self.cover(report.product(), fixes, &report.runs, Some(report.time)) == Verdict::Covered
+    }
+
+    /// The fixes that can help: all, but to those who had one when reporting only the later ones.
+    fn helping(&self, report: usize, fixes: &[usize]) -> Vec<usize> {
+        let mut helping = fixes.to_vec();
+        if self.had_the_fix(report, fixes) {
+            let Report { runs, .. } = &self.reports[report];
+            helping.retain(|&fix| match PRODUCTS[self.releases[fix].product].scheme {
+                Scheme::Semver => {
+                    runs.version.is_some_and(|version| parse(self.releases[fix].version) > parse(version))
+                }
+                Scheme::Continuous => !self.had_the_fix(report, &[fix]),
+            });
+        }
+        helping
+    }
+
+    /// Had the fix, and there is no later one in the line.
+    fn is_regression(&self, report: usize, defect: usize) -> bool {
+        let Report { runs, .. } = &self.reports[report];
+        let product = self.reports[report].product();
+        let fixes = self.fixes(product, defect);
+        let lines = self.lines(product, &fixes);
+        let in_line = |fix: &usize| {
+            runs.version.is_none_or(|version| {
+                PRODUCTS[product].scheme == Scheme::Continuous
+                    || line_of(self.releases[*fix].version, &lines) == line_of(version, &lines)
+            })
+        };
+        self.had_the_fix(report, &fixes) && !self.helping(report, &fixes).iter().any(in_line)
     }
 
     fn verdict_of(&self, report: usize, defect: usize) -> Verdict {
@@ -168,18 +197,16 @@ impl Facts {
         let has_lines = !PRODUCTS[product].lines.is_empty();
         let recorded: Vec<&Release> =
             fixes.iter().map(|&fix| &self.releases[fix]).filter(|fix| of_line(fix.version)).collect();
-        let has_it = |version: &str| {
-            recorded.iter().any(|fix| {
-                // 1.0.1 says nothing about 1.1.0 when 1.1.1 fixes it again.
-                let fixed_again = !has_lines
-                    && minor(fix.version) != minor(version)
-                    && recorded
-                        .iter()
-                        .any(|other| minor(other.version) == minor(version) && parse(other.version) > parse(version));
-                fix.state == ReleaseState::Released && parse(version) >= parse(fix.version) && !fixed_again
-            })
+        let is_in = |fix: &Release, version: &str| {
+            // 1.0.1 says nothing about 1.1.0 when 1.1.1 fixes it again.
+            let fixed_again = !has_lines
+                && minor(fix.version) != minor(version)
+                && recorded
+                    .iter()
+                    .any(|other| minor(other.version) == minor(version) && parse(other.version) > parse(version));
+            fix.state == ReleaseState::Released && parse(version) >= parse(fix.version) && !fixed_again
         };
-        if has_it(version) {
+        if recorded.iter().any(|fix| is_in(fix, version)) {
             return Verdict::Covered;
         }
         let taken_back = |fix: &Release| !fix.deployments.is_empty() && fix.deployments.iter().all(|it| it.rolled_back);
@@ -187,10 +214,9 @@ impl Facts {
             target.state == ReleaseState::Released
                 && parse(target.version) > parse(version)
                 && of_line(target.version)
-                && has_it(target.version)
                 && recorded.iter().any(|fix| {
-                    fix.state == ReleaseState::Released
-                        && (fix.id == target.id || parse(fix.version) < parse(target.version) && !taken_back(fix))
+                    fix.id == target.id
+                        || is_in(fix, target.version) && fix.version != target.version && !taken_back(fix)
                 })
         };
         let of_product = self.releases.iter().filter(|release| release.product == product);
