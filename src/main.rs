@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Reports are made of many small strings, which several threads allocate and free.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     hearback::cli::run(std::env::args_os())
 }

@@ -106,12 +106,21 @@ pub struct Candidate {
     pub score: f64,
 }
 
+/// What an exact key was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Fingerprint,
+    Text,
+    /// Strong evidence and no more: one trace may have several causes. Worth a person's look, not an attachment.
+    Stack,
+}
+
 /// A cluster that holds the text's exact key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Exact {
     pub(super) cluster: ClusterId,
     pub(super) rank: Rank,
-    pub(super) by_fingerprint: bool,
+    pub(super) key: Key,
 }
 
 /// An exemplar that was compared.
@@ -140,6 +149,7 @@ pub(super) struct Evidence {
 pub(super) enum Ground {
     Fingerprint,
     ExactText,
+    StackTrace,
     /// The comparison at this place of the evidence, and what a cap took from it.
     Alike {
         near: usize,
@@ -164,7 +174,8 @@ impl Standing {
         let ground = |standing: &Self| match standing.ground {
             Ground::Fingerprint => 0,
             Ground::ExactText => 1,
-            Ground::Alike { .. } => 2,
+            Ground::StackTrace => 2,
+            Ground::Alike { .. } => 3,
         };
         let is_alike = |standing: &Self| matches!(standing.ground, Ground::Alike { .. });
         other
@@ -184,8 +195,12 @@ pub(super) fn standings(policy: &Policy, evidence: &Evidence) -> Vec<Standing> {
     let exact = evidence.exact.iter().map(|exact| Standing {
         cluster: exact.cluster,
         rank: exact.rank,
-        score: 1.0,
-        ground: if exact.by_fingerprint { Ground::Fingerprint } else { Ground::ExactText },
+        score: if exact.key == Key::Stack { policy.cap() } else { 1.0 },
+        ground: match exact.key {
+            Key::Fingerprint => Ground::Fingerprint,
+            Key::Text => Ground::ExactText,
+            Key::Stack => Ground::StackTrace,
+        },
         contradicted: false,
     });
     let near = evidence.near.iter().enumerate().map(|(at, near)| {
@@ -208,7 +223,8 @@ pub(super) fn standings(policy: &Policy, evidence: &Evidence) -> Vec<Standing> {
 
 /// The clusters people keep the text away from.
 fn barred(policy: &Policy, evidence: &Evidence) -> BTreeSet<ClusterId> {
-    let held: BTreeSet<ClusterId> = evidence.exact.iter().map(|exact| exact.cluster).collect();
+    let says_so = |exact: &&Exact| exact.key != Key::Stack;
+    let held: BTreeSet<ClusterId> = evidence.exact.iter().filter(says_so).map(|exact| exact.cluster).collect();
     let mut placed_by_person: BTreeMap<ClusterId, f64> = BTreeMap::new();
     for near in evidence.near.iter().filter(|near| !near.rank.matched) {
         let best = placed_by_person.entry(near.cluster).or_default();
@@ -231,9 +247,13 @@ pub(super) fn decide(policy: &Policy, standings: &[Standing]) -> Decision {
     let Some(best) = standings.first() else { return Decision::New };
     let &Standing { cluster, rank: Rank { report, .. }, score, ground, .. } = best;
     let runner_up = standings.get(1).map_or(0.0, |standing| standing.score);
-    let is_capped = matches!(ground, Ground::Alike { capped, .. } if capped < 0.0);
-    // An exact match attaches whatever the thresholds are.
-    if !matches!(ground, Ground::Alike { .. }) || policy.attaches(best, runner_up) && !is_capped {
+    let attaches = match ground {
+        // The same statement attaches whatever the thresholds are.
+        Ground::Fingerprint | Ground::ExactText => true,
+        Ground::StackTrace => false,
+        Ground::Alike { capped, .. } => capped == 0.0 && policy.attaches(best, runner_up),
+    };
+    if attaches {
         Decision::Attach { cluster, report }
     } else if score >= policy.suggest {
         Decision::Suggest { cluster, report }

@@ -1,6 +1,8 @@
 //! Who holds which exact key, and which clusters a person keeps away from it. Kept for every member.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
 
 use super::signature::Signature;
 use crate::domain::id::{ClusterId, ReportId};
@@ -15,9 +17,9 @@ pub(super) struct Rank {
 /// One kind of exact key.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    holders: HashMap<Signature, BTreeMap<ClusterId, BTreeSet<Rank>>>,
+    holders: FxHashMap<Signature, BTreeMap<ClusterId, BTreeSet<Rank>>>,
     /// From how many of a key's reports a cluster is kept apart.
-    apart: HashMap<Signature, BTreeMap<ClusterId, u32>>,
+    apart: FxHashMap<Signature, BTreeMap<ClusterId, u32>>,
 }
 
 impl Keys {

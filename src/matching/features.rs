@@ -1,7 +1,8 @@
 //! What the matcher keeps of a text: its exact keys and its weighed terms.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::signature::Signature;
 use super::text::{self, Kind, Token};
@@ -45,6 +46,7 @@ struct Inner {
     product: Option<ProductId>,
     signature: Signature,
     fingerprint: Option<Signature>,
+    stack: Option<Signature>,
     says_something: bool,
     has_body: bool,
     terms: Box<[Term]>,
@@ -76,6 +78,7 @@ impl Features {
             product: text.product,
             signature: Signature::of_text(text.product, &title.canonical, &body.canonical),
             fingerprint: fingerprint.map(|fingerprint| Signature::of_fingerprint(text.product, fingerprint)),
+            stack: body.stack.as_ref().and_then(|trace| Signature::of_stack(text.product, trace)),
             says_something: title.says_something || body.says_something,
             has_body: !title.tokens.is_empty() && !body.tokens.is_empty(),
             terms,
@@ -91,6 +94,11 @@ impl Features {
     /// The exact key of the caller's fingerprint within its product.
     pub fn fingerprint(&self) -> Option<Signature> {
         self.0.fingerprint
+    }
+
+    /// The exact key of the stack trace within its product, if there is one that can only be this problem's.
+    pub fn stack(&self) -> Option<Signature> {
+        self.0.stack
     }
 
     /// The product the text is about.
@@ -120,59 +128,60 @@ impl Features {
 }
 
 #[derive(Default)]
-struct Count {
-    title: u32,
-    body: u32,
+struct Count<'t> {
+    text: &'t str,
+    kind: Option<Kind>,
+    title: f64,
+    body: f64,
     head: bool,
     place: usize,
 }
 
+/// Weighs the distinct terms of a text by BM25F. What a person wrote counts more than what was pasted.
 fn weigh(title: &[Token], body: &[Token]) -> (Box<[Term]>, Box<str>) {
-    let mut counts: HashMap<&str, (Kind, Count)> = HashMap::new();
+    let mut counts: FxHashMap<u64, Count<'_>> = FxHashMap::default();
+    counts.reserve(title.len() + body.len());
+    let mut body_length = 0.0;
     for (place, token) in title.iter().chain(body).enumerate() {
         let in_title = place < title.len();
-        let (kind, count) =
-            counts.entry(&token.text).or_insert_with(|| (token.kind, Count { place, ..Count::default() }));
+        let count = counts.entry(token.key).or_insert_with(|| Count { text: &token.text, place, ..Count::default() });
         // The same text read as a piece here and whole there counts as the stronger.
-        *kind = token.kind.max(*kind);
+        count.kind = count.kind.max(Some(token.kind));
         count.head |= in_title || title.is_empty() && place < HEAD_TOKENS;
-        if in_title { count.title += 1 } else { count.body += 1 }
+        if in_title {
+            count.title += 1.0;
+        } else {
+            count.body += token.zone.weight();
+            body_length += token.zone.weight();
+        }
     }
-    let mut counted: Vec<_> = counts.into_iter().collect();
-    counted.sort_unstable_by_key(|(_, (_, count))| count.place);
+    let mut counted: Vec<(u64, Count<'_>)> = counts.into_iter().collect();
+    counted.sort_unstable_by_key(|(_, count)| count.place);
     counted.truncate(MAX_TERMS);
 
     let title_norm = 1.0 - B_TITLE + B_TITLE * title.len() as f64 / USUAL_TITLE;
-    let body_norm = 1.0 - B_BODY + B_BODY * body.len() as f64 / USUAL_BODY;
+    let body_norm = 1.0 - B_BODY + B_BODY * body_length / USUAL_BODY;
     let mut texts = String::new();
     let mut terms: Vec<Term> = counted
         .into_iter()
-        .map(|(text, (kind, count))| {
-            let frequency = TITLE_BOOST * f64::from(count.title) / title_norm + f64::from(count.body) / body_norm;
+        .map(|(key, count)| {
+            let kind = count.kind.unwrap_or(Kind::Function);
+            let frequency = TITLE_BOOST * count.title / title_norm + count.body / body_norm;
             let start = texts.len() as u32;
-            texts.push_str(text);
+            texts.push_str(count.text);
             Term {
-                key: key(text),
+                key,
                 start,
-                length: text.len() as u32,
+                length: count.text.len() as u32,
                 kind,
                 head: count.head,
                 weight: (kind.weight().sqrt() * frequency / (K1 + frequency)) as f32,
             }
         })
         .collect();
+    // The order of keys decides the order of sums, so it must be the same on every machine.
     terms.sort_unstable_by_key(|term| term.key);
-    terms.dedup_by_key(|term| term.key);
     (terms.into(), texts.into())
-}
-
-/// FNV-1a with a final mix. It must be the same on every machine, since the order of keys decides the order of sums.
-fn key(text: &str) -> u64 {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    let hash = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    hash ^ (hash >> 29)
 }
 
 #[cfg(test)]
@@ -193,7 +202,7 @@ mod tests {
     #[test]
     fn a_signature_changes_only_with_the_version() {
         let features = of("Re: FooException on save", "Hi team,\nOrder #4711 fails with E1234 since v2.4.1.\nThanks");
-        assert_eq!(features.signature().to_string(), "v1:9db69e5f595ec275c7557fa8d3425107");
+        assert_eq!(features.signature().to_string(), "v2:9db69e5f595ec275c7557fa8d3425107");
     }
 
     #[test]

@@ -5,10 +5,12 @@
 //! person set apart from some cluster. As many again are kept ready, so that a removal finds its successor. The choice
 //! depends on the members alone and not on the order they came in.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::decide::{self, Candidate, Evidence, Exact, Ground, Near, Placement, Policy, Signal, Standing};
+use rustc_hash::FxHashMap;
+
+use super::decide::{self, Candidate, Evidence, Exact, Ground, Key, Near, Placement, Policy, Signal, Standing};
 use super::exact::{Keys, Rank};
 use super::features::Features;
 use super::lexical::{Document, Lexicon, Query, Shown};
@@ -27,11 +29,11 @@ const COMPARED: usize = 40;
 #[derive(Debug)]
 pub struct Index {
     policy: Policy,
-    members: HashMap<ReportId, Member>,
-    clusters: HashMap<ClusterId, Cluster>,
-    texts: Keys,
-    fingerprints: Keys,
-    apart: HashMap<ReportId, BTreeSet<ClusterId>>,
+    members: FxHashMap<ReportId, Member>,
+    clusters: FxHashMap<ClusterId, Cluster>,
+    keys: ExactKeys,
+    stacks: Keys,
+    apart: FxHashMap<ReportId, BTreeSet<ClusterId>>,
     lexicon: Lexicon,
     stale: BTreeSet<ClusterId>,
 }
@@ -42,14 +44,30 @@ struct Member {
     matched: bool,
     signature: Signature,
     fingerprint: Option<Signature>,
+    stack: Option<Signature>,
     /// A text that says nothing holds no text key: it is not the same as another one that says nothing.
     says_something: bool,
+}
+
+/// The keys that make two reports one statement.
+#[derive(Debug, Default)]
+struct ExactKeys {
+    texts: Keys,
+    fingerprints: Keys,
+}
+
+impl ExactKeys {
+    /// The keys that a member holds, each with the keys of its kind.
+    fn of<'k>(&'k mut self, member: &Member) -> impl Iterator<Item = (&'k mut Keys, Signature)> + use<'k> {
+        let text = member.says_something.then_some((&mut self.texts, member.signature));
+        text.into_iter().chain(member.fingerprint.map(|key| (&mut self.fingerprints, key)))
+    }
 }
 
 /// The distinct texts of a cluster.
 #[derive(Debug, Default)]
 struct Cluster {
-    texts: HashMap<Signature, Wording>,
+    texts: FxHashMap<Signature, Wording>,
     /// The texts by their best member.
     ranking: BTreeSet<(Rank, Signature)>,
 }
@@ -70,11 +88,11 @@ impl Index {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
-            members: HashMap::new(),
-            clusters: HashMap::new(),
-            texts: Keys::default(),
-            fingerprints: Keys::default(),
-            apart: HashMap::new(),
+            members: FxHashMap::default(),
+            clusters: FxHashMap::default(),
+            keys: ExactKeys::default(),
+            stacks: Keys::default(),
+            apart: FxHashMap::default(),
             lexicon: Lexicon::default(),
             stale: BTreeSet::new(),
         }
@@ -114,10 +132,14 @@ impl Index {
             matched: !by_person,
             signature: features.signature(),
             fingerprint: features.fingerprint(),
+            stack: features.stack(),
             says_something: features.says_something(),
         };
         self.members.insert(report, member);
-        for (keys, key) in Self::keys(&mut self.texts, &mut self.fingerprints, &member) {
+        if let Some(stack) = member.stack {
+            self.stacks.hold(stack, cluster, rank);
+        }
+        for (keys, key) in self.keys.of(&member) {
             keys.hold(key, cluster, rank);
             for &other in self.apart.get(&report).into_iter().flatten() {
                 keys.set_apart(key, other);
@@ -148,7 +170,10 @@ impl Index {
         let Some(member) = self.members.remove(&report) else { return };
         let Member { cluster, signature, matched, .. } = member;
         let rank = Rank { matched, report };
-        for (keys, key) in Self::keys(&mut self.texts, &mut self.fingerprints, &member) {
+        if let Some(stack) = member.stack {
+            self.stacks.release(stack, cluster, rank);
+        }
+        for (keys, key) in self.keys.of(&member) {
             keys.release(key, cluster, rank);
             for &other in self.apart.get(&report).into_iter().flatten() {
                 keys.clear_apart(key, other);
@@ -184,7 +209,10 @@ impl Index {
         for (signature, wording) in home.texts {
             for &rank in &wording.members {
                 let Some(member) = self.members.remove(&rank.report) else { continue };
-                for (keys, key) in Self::keys(&mut self.texts, &mut self.fingerprints, &member) {
+                if let Some(stack) = member.stack {
+                    self.stacks.release(stack, cluster, rank);
+                }
+                for (keys, key) in self.keys.of(&member) {
                     keys.release(key, cluster, rank);
                     for &other in self.apart.get(&rank.report).into_iter().flatten() {
                         keys.clear_apart(key, other);
@@ -207,7 +235,7 @@ impl Index {
             return;
         }
         let Some(&member) = self.members.get(&report) else { return };
-        for (keys, key) in Self::keys(&mut self.texts, &mut self.fingerprints, &member) {
+        for (keys, key) in self.keys.of(&member) {
             keys.set_apart(key, cluster);
         }
         self.choose_exemplars_of_text(member.signature);
@@ -223,7 +251,7 @@ impl Index {
             self.apart.remove(&report);
         }
         let Some(&member) = self.members.get(&report) else { return };
-        for (keys, key) in Self::keys(&mut self.texts, &mut self.fingerprints, &member) {
+        for (keys, key) in self.keys.of(&member) {
             keys.clear_apart(key, cluster);
         }
         self.choose_exemplars_of_text(member.signature);
@@ -263,23 +291,23 @@ impl Index {
     fn evidence(&self, features: &Features, query: &Query, compared: usize, exact_will_do: bool) -> Evidence {
         let mut evidence = Evidence::default();
         let text = features.says_something().then(|| features.signature());
-        for (keys, key, by_fingerprint) in
-            [(&self.fingerprints, features.fingerprint(), true), (&self.texts, text, false)]
-        {
-            let Some(key) = key else { continue };
-            let exact = keys.holders(key).map(|(cluster, rank)| Exact { cluster, rank, by_fingerprint });
-            evidence.exact.extend(exact);
-            evidence.apart.extend(keys.apart(key));
+        let ExactKeys { texts, fingerprints } = &self.keys;
+        for (keys, held, key) in [(fingerprints, features.fingerprint(), Key::Fingerprint), (texts, text, Key::Text)] {
+            let Some(held) = held else { continue };
+            evidence.exact.extend(keys.holders(held).map(|(cluster, rank)| Exact { cluster, rank, key }));
+            evidence.apart.extend(keys.apart(held));
         }
         let decided = evidence.exact.iter().any(|exact| !evidence.apart.contains(&exact.cluster));
         if features.says_something() && !(exact_will_do && decided) {
-            evidence.near = self.lexicon.search(query, compared, |slot, shown, scratch| {
+            let stacks = features.stack().into_iter().flat_map(|stack| self.stacks.holders(stack));
+            evidence.exact.extend(stacks.map(|(cluster, rank)| Exact { cluster, rank, key: Key::Stack }));
+            evidence.near = self.lexicon.search(query, compared, |slot, shown, places| {
                 let rank = self.best_of(shown);
                 Near {
                     cluster: shown.cluster,
                     rank,
-                    comparison: score::compare(&self.lexicon, scratch, query, &shown.document),
-                    apart: self.texts.apart(shown.signature).collect(),
+                    comparison: score::compare(&self.lexicon, places, query, &shown.document),
+                    apart: self.keys.texts.apart(shown.signature).collect(),
                     slot,
                 }
             });
@@ -300,6 +328,10 @@ impl Index {
             Ground::ExactText => {
                 return exact("exact_text", "both say the same, apart from numbers, dates and courtesies");
             }
+            Ground::StackTrace => {
+                let detail = "both have the same stack trace".to_owned();
+                return vec![Signal { name: "stack_trace", weight: best.score, detail }];
+            }
             Ground::Alike { near, capped } => (&evidence.near[near], capped),
         };
         let document = self.lexicon.document(near.slot);
@@ -312,16 +344,6 @@ impl Index {
             signals.push(Signal { name: "little_evidence", weight: capped, detail });
         }
         signals
-    }
-
-    /// The exact keys a member holds, each with the keys of its kind.
-    fn keys<'k>(
-        texts: &'k mut Keys,
-        fingerprints: &'k mut Keys,
-        member: &Member,
-    ) -> impl Iterator<Item = (&'k mut Keys, Signature)> + use<'k> {
-        let text = member.says_something.then_some((texts, member.signature));
-        text.into_iter().chain(member.fingerprint.map(|key| (fingerprints, key)))
     }
 
     fn drop_wording(lexicon: &mut Lexicon, wording: Wording) {
@@ -342,7 +364,7 @@ impl Index {
 
     /// Chooses again in every cluster where a text is held.
     fn choose_exemplars_of_text(&mut self, signature: Signature) {
-        let clusters: Vec<ClusterId> = self.texts.holders(signature).map(|(cluster, _)| cluster).collect();
+        let clusters: Vec<ClusterId> = self.keys.texts.holders(signature).map(|(cluster, _)| cluster).collect();
         for cluster in clusters {
             self.choose_exemplars(cluster, signature);
         }
@@ -359,12 +381,12 @@ impl Index {
         let beyond = changed_is_beyond.then_some((usize::MAX, changed));
         for (place, signature) in looked_at.into_iter().chain(beyond) {
             let Some(wording) = home.texts.get_mut(&signature) else { continue };
-            let pinned = self.texts.is_apart(signature);
+            let pinned = self.keys.texts.is_apart(signature);
             if place < EXEMPLARS || pinned {
                 match (&wording.document, wording.slot) {
                     (Some(document), None) => {
                         let document = Arc::clone(document);
-                        wording.slot = Some(self.lexicon.show(Shown { cluster, signature, document }));
+                        wording.slot = self.lexicon.show(Shown { cluster, signature, document });
                     }
                     (None, _) => stale = true,
                     (Some(_), Some(_)) => {}

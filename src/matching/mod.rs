@@ -23,6 +23,7 @@ mod exact;
 mod features;
 mod index;
 mod lexical;
+mod postings;
 mod score;
 mod signature;
 mod text;
@@ -38,4 +39,4 @@ pub use signature::Signature;
 
 /// The version of normalisation, signature and scorer together. Stored with what they decided; raising it never
 /// regroups old memberships by itself.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

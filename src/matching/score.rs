@@ -7,7 +7,7 @@
 
 use super::decide::Signal;
 use super::features::Features;
-use super::lexical::{Document, Lexicon, Query, Scratch};
+use super::lexical::{Document, Lexicon, Places, Query};
 use super::text::Kind;
 
 /// The title's greatest share of the score, where both texts have more than a title.
@@ -81,7 +81,7 @@ impl Sides {
 }
 
 /// Compares a text with a document.
-pub(super) fn compare(lexicon: &Lexicon, scratch: &Scratch, query: &Query, document: &Document) -> Comparison {
+pub(super) fn compare(lexicon: &Lexicon, places: &Places, query: &Query, document: &Document) -> Comparison {
     let (mut shared, mut shared_head) = (0.0, 0.0);
     let (mut own, mut own_head) = (0.0, 0.0);
     let (mut other, mut other_head) = (0.0, 0.0);
@@ -109,7 +109,7 @@ pub(super) fn compare(lexicon: &Lexicon, scratch: &Scratch, query: &Query, docum
     let mut unshared_document: f64 = 0.0;
     for term in &document.terms {
         let weight = f64::from(term.weight);
-        let place = scratch.place(term.id);
+        let place = places.of(term.id);
         let idf = place.map_or_else(|| lexicon.idf(term.id), |place| query.terms[place].idf);
         other += idf * weight * weight;
         if term.head {

@@ -3,8 +3,9 @@
 //!
 //! The lists are short on purpose. They carry a young stream until its own frequencies speak; they are no dictionary.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
+
+use super::text::hash;
 
 /// Words that carry no meaning of their own; they are not compared at all. Without apostrophes, in lower case.
 const STOP: &str = "\
@@ -98,133 +99,216 @@ const NAMES_ONE_CASE: &str = "\
     order ticket invoice ref reference id line account phone customer booking case transaction pid port bestellung \
     rechnung commande pedido factura";
 
-/// Whether a lower-case word begins a question.
-pub(super) fn is_question(word: &str) -> bool {
-    table(|t| t.question.contains(word))
+/// Words after which a number is an error's.
+const NAMES_CODE: &str = "\
+    http https status error code errno errorcode exit statuscode fehler fehlercode erreur código erro";
+
+/// Words before which a number of three digits is an HTTP status.
+const AFTER_STATUS: &str = "\
+    error errors internal unauthorized forbidden gateway unavailable response responses";
+
+/// Words that a page's furniture is made of: menus, footers, invitations to share.
+const MENU: &str = "\
+    home about contact products services solutions support login signin signup register search menu news blog blogs faq \
+    help privacy terms cookies careers jobs pricing docs documentation download downloads account cart shop store \
+    facebook twitter linkedin instagram youtube reddit whatsapp pinterest rss next previous prev share print comments \
+    tags categories archive archives sitemap newsletter subscribe events partners press community forum forums \
+    language english login logout profile settings imprint impressum datenschutz kontakt startseite agb anmelden";
+
+/// What a word is known for; several may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Traits(u16);
+
+impl Traits {
+    /// It says nothing.
+    pub(super) const STOP: Self = Self(1);
+    /// It begins a question.
+    pub(super) const QUESTION: Self = Self(1 << 1);
+    /// It says no.
+    pub(super) const NEGATION: Self = Self(1 << 2);
+    /// It names a platform.
+    pub(super) const FACET: Self = Self(1 << 3);
+    /// It belongs to a greeting, thanks or a closing.
+    pub(super) const COURTESY: Self = Self(1 << 4);
+    /// It begins a greeting.
+    pub(super) const GREETING: Self = Self(1 << 5);
+    /// It is addressed by a greeting.
+    pub(super) const GREETED: Self = Self(1 << 6);
+    /// The number after it names one case and not the problem.
+    pub(super) const NAMES_ONE_CASE: Self = Self(1 << 7);
+    /// The number after it is an error's.
+    pub(super) const NAMES_CODE: Self = Self(1 << 8);
+    /// It stands in menus.
+    pub(super) const MENU: Self = Self(1 << 9);
+    /// A three-digit number before it is an HTTP status.
+    pub(super) const AFTER_STATUS: Self = Self(1 << 10);
+
+    /// Whether any of `traits` holds.
+    pub(super) const fn any(self, traits: Self) -> bool {
+        self.0 & traits.0 != 0
+    }
 }
 
-/// Whether a lower-case word says no.
-pub(super) fn is_negation(word: &str) -> bool {
-    table(|t| t.negation.contains(word))
-}
-
-/// Whether a lower-case word says nothing.
-pub(super) fn is_stop(word: &str) -> bool {
-    table(|t| t.stop.contains(word))
+/// What a lower-case word is known for.
+pub(super) fn traits(word: &str) -> Traits {
+    TABLES.traits.get(word).copied().unwrap_or_default()
 }
 
 /// Whether a stem is one that reports of every kind share.
 pub(super) fn is_generic(stem: &str) -> bool {
-    table(|t| t.generic.contains(stem))
+    TABLES.generic.get(stem).is_some()
 }
 
-/// Whether a lower-case word names a platform.
-pub(super) fn is_facet(word: &str) -> bool {
-    table(|t| t.facets.contains(word))
+/// A few texts and what they stand for, in a table that is sparse enough to answer at the first look.
+struct Table<V> {
+    slots: Box<[Option<(u64, Box<str>, V)>]>,
 }
 
-/// Whether a lower-case word belongs to a greeting, thanks or a closing.
-pub(super) fn is_courtesy(word: &str) -> bool {
-    table(|t| t.courtesy.contains(word))
-}
+impl<V> Table<V> {
+    fn new(capacity: usize) -> Self {
+        Self { slots: std::iter::repeat_with(|| None).take((capacity * 4).next_power_of_two()).collect() }
+    }
 
-/// Whether a lower-case word begins a greeting.
-pub(super) fn is_greeting(word: &str) -> bool {
-    table(|t| t.greeting.contains(word))
-}
-
-/// Whether a lower-case word is addressed by a greeting.
-pub(super) fn is_greeted(word: &str) -> bool {
-    table(|t| t.greeted.contains(word))
-}
-
-/// Whether the number after this word names one case and not the problem.
-pub(super) fn names_one_case(word: &str) -> bool {
-    table(|t| t.names_one_case.contains(word))
-}
-
-struct Table {
-    stop: HashSet<&'static str>,
-    question: HashSet<&'static str>,
-    negation: HashSet<&'static str>,
-    facets: HashSet<&'static str>,
-    courtesy: HashSet<&'static str>,
-    greeting: HashSet<&'static str>,
-    greeted: HashSet<&'static str>,
-    names_one_case: HashSet<&'static str>,
-    generic: HashSet<String>,
-    same: HashMap<String, String>,
-}
-
-fn table<T>(look: impl FnOnce(&Table) -> T) -> T {
-    static TABLE: LazyLock<Table> = LazyLock::new(|| {
-        let set = |list: &'static str| list.split_whitespace().collect();
-        Table {
-            stop: set(STOP),
-            question: set(QUESTION),
-            negation: set(NEGATION),
-            facets: set(FACETS),
-            courtesy: set(COURTESY),
-            greeting: set(GREETING),
-            greeted: set(GREETED),
-            names_one_case: set(NAMES_ONE_CASE),
-            generic: GENERIC.split_whitespace().map(strip_ending).collect(),
-            same: SAME.iter().map(|(word, same)| (strip_ending(word), strip_ending(same))).collect(),
+    /// The slot that holds `text`, or the free one where it belongs.
+    fn slot(&self, hash: u64, text: &str) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while let Some((other, word, _)) = &self.slots[at]
+            && (*other != hash || **word != *text)
+        {
+            at = (at + 1) & mask;
         }
-    });
-    look(&TABLE)
+        at
+    }
+
+    fn get(&self, text: &str) -> Option<&V> {
+        let (_, _, value) = self.slots[self.slot(hash(text.as_bytes()), text)].as_ref()?;
+        Some(value)
+    }
+
+    fn entry(&mut self, text: &str, first: V) -> &mut V {
+        let hash = hash(text.as_bytes());
+        let at = self.slot(hash, text);
+        let (_, _, value) = self.slots[at].get_or_insert_with(|| (hash, text.into(), first));
+        value
+    }
 }
 
-/// The stem of a lower-case word, with everyday words for the same thing folded together.
+struct Tables {
+    traits: Table<Traits>,
+    generic: Table<()>,
+    same: Table<Box<str>>,
+}
+
+static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+    let lists = [
+        (STOP, Traits::STOP),
+        (QUESTION, Traits::QUESTION),
+        (NEGATION, Traits::NEGATION),
+        (FACETS, Traits::FACET),
+        (COURTESY, Traits::COURTESY),
+        (GREETING, Traits::GREETING),
+        (GREETED, Traits::GREETED),
+        (NAMES_ONE_CASE, Traits::NAMES_ONE_CASE),
+        (NAMES_CODE, Traits::NAMES_CODE),
+        (MENU, Traits::MENU),
+        (AFTER_STATUS, Traits::AFTER_STATUS),
+    ];
+    let count = lists.iter().map(|(list, _)| list.split_whitespace().count()).sum();
+    let mut traits = Table::new(count);
+    for (list, bit) in lists {
+        for word in list.split_whitespace() {
+            traits.entry(word, Traits::default()).0 |= bit.0;
+        }
+    }
+    let mut stemmed = String::new();
+    let mut generic = Table::new(GENERIC.split_whitespace().count());
+    for word in GENERIC.split_whitespace() {
+        strip_ending(word, &mut stemmed);
+        generic.entry(&stemmed, ());
+    }
+    let mut same = Table::new(SAME.len());
+    for (word, other) in SAME {
+        strip_ending(other, &mut stemmed);
+        let other = stemmed.as_str().into();
+        strip_ending(word, &mut stemmed);
+        same.entry(&stemmed, other);
+    }
+    Tables { traits, generic, same }
+});
+
+/// Writes the stem of a lower-case word, with everyday words for the same thing folded together.
 ///
 /// Only English plural, -ed and -ing endings are taken off, then a final `e` and a doubled last letter, so that
 /// `saves`, `saved` and `saving` meet. Words with anything but ASCII letters stay as they are.
-pub(super) fn stem(word: &str) -> String {
-    let stem = strip_ending(word);
-    table(|t| t.same.get(&stem).cloned()).unwrap_or(stem)
+pub(super) fn stem(word: &str, stem: &mut String) {
+    strip_ending(word, stem);
+    if let Some(same) = TABLES.same.get(stem) {
+        stem.clear();
+        stem.push_str(same);
+    }
 }
 
-fn strip_ending(word: &str) -> String {
+fn strip_ending(word: &str, stem: &mut String) {
+    stem.clear();
+    stem.push_str(word);
     if word.len() < 4 || !word.bytes().all(|b| b.is_ascii_lowercase()) {
-        return word.to_owned();
+        return;
     }
-    let mut stem = word.to_owned();
-    if let Some(head) = word.strip_suffix("ies").filter(|head| head.len() >= 2) {
-        stem = format!("{head}y");
-    } else if let Some(head) = word
-        .strip_suffix("es")
-        .filter(|head| ["sh", "ch", "x", "ss", "z"].iter().any(|end| head.ends_with(end)) && head.len() >= 3)
-    {
-        stem = head.to_owned();
-    } else if let Some(head) = word.strip_suffix('s').filter(|head| !head.ends_with(['s', 'u', 'i'])) {
-        stem = head.to_owned();
+    let bytes = word.as_bytes();
+    if bytes.ends_with(b"s") {
+        let es = word.strip_suffix("es");
+        if let Some(head) = word.strip_suffix("ies").filter(|head| head.len() >= 2) {
+            stem.truncate(head.len());
+            stem.push('y');
+        } else if let Some(head) =
+            es.filter(|head| head.len() >= 3 && ["sh", "ch", "x", "ss", "z"].iter().any(|end| head.ends_with(end)))
+        {
+            stem.truncate(head.len());
+        } else if !word[..word.len() - 1].ends_with(['s', 'u', 'i']) {
+            stem.pop();
+        }
     }
     let has_vowel = |head: &str| head.bytes().any(|b| b"aeiouy".contains(&b));
     if let Some(head) = stem.strip_suffix("ied").filter(|head| head.len() >= 2) {
-        stem = format!("{head}y");
+        stem.truncate(head.len());
+        stem.push('y');
     } else if let Some(head) = stem.strip_suffix("ing").filter(|head| head.len() >= 3 && has_vowel(head)) {
-        stem = head.to_owned();
+        stem.truncate(head.len());
     } else if let Some(head) =
         stem.strip_suffix("ed").filter(|head| head.len() >= 3 && has_vowel(head) && !head.ends_with('e'))
     {
-        stem = head.to_owned();
+        stem.truncate(head.len());
     }
     if stem.len() > 3 && stem.ends_with('e') {
         stem.pop();
     }
-    let bytes = stem.as_bytes();
-    if bytes.len() > 3
-        && bytes[bytes.len() - 1] == bytes[bytes.len() - 2]
-        && !b"aeiou".contains(&bytes[bytes.len() - 1])
+    if let [.., before, last] = stem.as_bytes()
+        && stem.len() > 3
+        && before == last
+        && !b"aeiou".contains(last)
     {
         stem.pop();
     }
-    stem
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn stem_of(word: &str) -> String {
+        let mut stemmed = String::new();
+        stem(word, &mut stemmed);
+        stemmed
+    }
+
+    #[test]
+    fn a_word_may_have_several_traits() {
+        assert!(traits("thanks").any(Traits::COURTESY) && traits("thanks").any(Traits::STOP));
+        assert!(traits("order").any(Traits::NAMES_ONE_CASE) && !traits("order").any(Traits::STOP));
+        assert_eq!(traits("pterodactyl"), Traits::default());
+        assert!(is_generic("crash") && !is_generic("pterodactyl"));
+    }
 
     #[test]
     fn endings_of_one_word_share_a_stem() {
@@ -237,7 +321,7 @@ mod tests {
             &["install", "installing", "installed"],
             &["launch", "startup", "start", "starting"],
         ] {
-            let stems: std::collections::BTreeSet<_> = family.iter().map(|word| stem(word)).collect();
+            let stems: std::collections::BTreeSet<_> = family.iter().map(|word| stem_of(word)).collect();
             assert_eq!(stems.len(), 1, "{family:?} gave {stems:?}");
         }
     }
@@ -245,7 +329,7 @@ mod tests {
     #[test]
     fn short_and_foreign_words_keep_their_form() {
         for word in ["string", "red", "bus", "größe", "日本"] {
-            assert_eq!(stem(word), word);
+            assert_eq!(stem_of(word), word);
         }
     }
 }

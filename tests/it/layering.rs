@@ -181,7 +181,8 @@ fn domain_and_matching_are_plain_rust() {
                 let before = source.code[..at].chars().next_back();
                 let after = source.code[at + name.len()..].chars().next();
                 let part_of_a_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-                !part_of_a_word(before) && !part_of_a_word(after)
+                // A text that begins with the name is data: frames of a trace name libraries, too.
+                !part_of_a_word(before) && !part_of_a_word(after) && before != Some('"')
             });
             if known {
                 wrong.insert(format!("{} knows {name}", source.path));

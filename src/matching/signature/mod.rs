@@ -1,13 +1,20 @@
 //! Exact keys: what two reports must share to be the same without any scoring.
 //!
-//! A signature is a digest of a product and of either the normalised text or the caller's fingerprint. It names the
-//! version of the normalisation that made it, so keys of two versions never meet by chance and old ones can be told
-//! from new ones in the database.
+//! A signature is a digest of a product and of one of three things: the caller's fingerprint, the normalised text, a
+//! stack trace ([`stack`]). It names the version of the normalisation
+//! that made it, so keys of two versions never meet by chance and old ones can be told from new ones in the database.
+//!
+//! The first two are certain. A trace is strong evidence and no more: one fault can show several traces, and two faults the
+//! same one.
+
+mod frame_name;
+pub(super) mod stack;
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use self::stack::StackTrace;
 use super::VERSION;
 use crate::domain::id::ProductId;
 
@@ -32,6 +39,13 @@ impl Signature {
         Self::of(b"fingerprint", product, &[fingerprint])
     }
 
+    /// The key of a stack trace; `None` if the trace says too little to be one problem's.
+    pub(super) fn of_stack(product: Option<ProductId>, trace: &StackTrace) -> Option<Self> {
+        let mut parts = vec![trace.exception.as_deref().unwrap_or_default()];
+        parts.extend(trace.frames.iter().map(String::as_str));
+        trace.is_distinctive().then(|| Self::of(b"stack", product, &parts))
+    }
+
     fn of(kind: &[u8], product: Option<ProductId>, parts: &[&str]) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(kind);
@@ -52,6 +66,11 @@ impl Signature {
     /// Which version of the normalisation made it.
     pub const fn version(self) -> u32 {
         self.version
+    }
+
+    /// The beginning of the digest: an order that has nothing to do with when it came.
+    pub(super) fn prefix(self) -> u64 {
+        self.digest.iter().take(8).fold(0, |prefix, &byte| prefix << 8 | u64::from(byte))
     }
 
     /// Its form in the database: the version, big-endian, and the digest.
@@ -83,30 +102,4 @@ impl fmt::Debug for Signature {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signature_reads_back_from_its_bytes() {
-        let signature = Signature::of_text(Some(ProductId::new()), "a", "b");
-        assert_eq!(Signature::from_bytes(&signature.to_bytes()), Some(signature));
-        assert_eq!(Signature::from_bytes(&signature.to_bytes()[1..]), None);
-        assert_eq!(Signature::from_bytes(&[]), None);
-    }
-
-    #[test]
-    fn product_kind_and_borders_all_count() {
-        let (one, other) = (Some(ProductId::new()), Some(ProductId::new()));
-        let all = [
-            Signature::of_text(one, "a", "b"),
-            Signature::of_text(other, "a", "b"),
-            Signature::of_text(None, "a", "b"),
-            Signature::of_text(one, "ab", ""),
-            Signature::of_fingerprint(one, "a"),
-            Signature::of_text(one, "a", ""),
-        ];
-        for (at, left) in all.iter().enumerate() {
-            assert!(all[at + 1..].iter().all(|right| left != right), "{left} twice");
-        }
-    }
-}
+mod tests;

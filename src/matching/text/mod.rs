@@ -1,0 +1,187 @@
+//! From what a customer wrote to the tokens that are compared.
+//!
+//! Several results come out of one reading of a field:
+//!
+//! - the *canonical* text: every word in order, lower case, one space between, with numbers that name one case masked.
+//!   Equal canonical texts are the same statement, and a canonical text reads back as itself;
+//! - the *tokens* the scores see: stems without stop words, identifiers whole and in parts, error codes, pairs of
+//!   characters where a script does not separate words. Each knows its [`Zone`]: what a person wrote is told from code,
+//!   logs, traces and configuration, which are kept apart and capped so that no paste drowns the words around it;
+//! - hashes of the lines a person wrote, by which an index can find the templates of its tenant;
+//! - the stack trace, if there is one.
+//!
+//! What the reporter did not write is dropped before: quoted mail and signatures, greetings, macros of help desks,
+//! headings of templates, the furniture around a copied page.
+//!
+//! The road: [`clean`] makes one spelling of each character, [`layout`] finds the lines and what each is (by
+//! [`classify`], [`heading`] and [`furniture`]), [`word`] reads them. Reading is linear in the text, stops after
+//! 100,000 bytes and 2,000 words, and takes any text of any language. The rules for mail, headings and endings know a
+//! few European languages; others simply keep more words.
+
+mod classify;
+mod clean;
+mod furniture;
+mod hash;
+mod heading;
+mod layout;
+mod name;
+mod shape;
+mod word;
+
+use self::word::Reader;
+use super::signature::stack::{self, StackTrace};
+
+pub(super) use self::hash::hash;
+pub(super) use self::name::Name;
+
+/// [`Token::line`] of a token whose line has no hash.
+pub(super) const NO_LINE: u16 = u16::MAX;
+
+/// Bytes of prose kept for an embedder, which reads no more: it is cut after the line that reaches it.
+const MAX_PROSE: usize = 4_000;
+
+/// What a token is, which decides how much it weighs and whether two different ones speak against each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Kind {
+    /// A no, or the question a text begins with.
+    Function,
+    /// A stem of a word.
+    Word,
+    /// A piece of an identifier.
+    Part,
+    /// A small number or a version: weak when shared, telling when different.
+    Number,
+    /// The name of a platform.
+    Facet,
+    /// An identifier or an exception's name, whole.
+    Identifier,
+    /// An error code.
+    Code,
+}
+
+impl Kind {
+    /// How much one token counts beside a plain word.
+    pub(super) fn weight(self) -> f64 {
+        match self {
+            Self::Word | Self::Facet => 1.0,
+            Self::Function => 0.3,
+            Self::Part => 0.5,
+            Self::Number => 0.4,
+            Self::Identifier => 1.2,
+            Self::Code => 1.5,
+        }
+    }
+}
+
+/// What the line of a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Zone {
+    /// What happened, in somebody's words.
+    Prose,
+    /// How to make it happen.
+    Steps,
+    /// What should have happened.
+    Expected,
+    /// Where it happened: versions, devices.
+    Environment,
+    /// Source code, commands.
+    Code,
+    /// Settings, mark-up, data.
+    Config,
+    /// Lines of a log.
+    Log,
+    /// Frames of a stack trace.
+    Trace,
+}
+
+impl Zone {
+    /// Whether a person wrote it as sentences. Of everything else each distinct token counts once.
+    pub(super) fn is_prose(self) -> bool {
+        matches!(self, Self::Prose | Self::Steps | Self::Expected)
+    }
+
+    /// How much a token counts here beside one in prose.
+    pub(super) fn weight(self) -> f64 {
+        match self {
+            Self::Prose => 1.0,
+            Self::Steps => 0.9,
+            Self::Expected => 0.7,
+            Self::Environment => 0.3,
+            Self::Code | Self::Trace => 0.5,
+            Self::Config | Self::Log => 0.35,
+        }
+    }
+}
+
+/// One token of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) text: Name,
+    /// The hash of its text, the same everywhere.
+    pub(super) key: u64,
+    pub(super) kind: Kind,
+    pub(super) zone: Zone,
+    /// Which of [`Reading::lines`] it stands in, or [`NO_LINE`].
+    pub(super) line: u16,
+}
+
+/// One field, read.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// The words in order, one space between words.
+    pub(super) canonical: String,
+    /// What the scores see, in order; with repetitions in prose.
+    pub(super) tokens: Vec<Token>,
+    /// Whether any word is more than a number, a mask or a courtesy.
+    pub(super) says_something: bool,
+    /// Hashes of the first 64 lines of prose that have two words, in order.
+    pub(super) lines: Vec<u64>,
+    /// The lines of prose as they were written, which is what embeds best. Empty for a title: there it is the title.
+    pub(super) prose: String,
+    /// The first stack trace.
+    pub(super) stack: Option<StackTrace>,
+}
+
+/// Reads a title: its first thing may be a mail program's reply mark.
+pub(super) fn read_title(title: &str) -> Reading {
+    let clean = clean::clean(title);
+    let mut rest = clean.trim();
+    while let Some((mark, after)) = rest.split_once(':') {
+        if !["re", "fw", "fwd", "aw", "wg", "sv", "tr", "rv", "antw"]
+            .iter()
+            .any(|m| m.eq_ignore_ascii_case(mark.trim()))
+        {
+            break;
+        }
+        rest = after.trim_start();
+    }
+    let mut reader = Reader::new(rest.len(), false);
+    reader.line(rest, Zone::Prose);
+    reader.finish()
+}
+
+/// Reads a body.
+pub(super) fn read_body(body: &str) -> Reading {
+    let clean = clean::clean(body);
+    let lines = layout::lines(&clean);
+    let mut reader = Reader::new(clean.len(), true);
+    for line in &lines {
+        reader.line(line.text, line.zone);
+    }
+    let mut reading = reader.finish();
+    reading.prose.reserve(clean.len().min(MAX_PROSE));
+    for line in lines.iter().filter(|line| line.zone.is_prose()) {
+        reading.prose.push_str(line.text);
+        reading.prose.push('\n');
+        if reading.prose.len() >= MAX_PROSE {
+            break;
+        }
+    }
+    if lines.iter().any(|line| line.zone == Zone::Trace) {
+        reading.stack = stack::read(lines.iter().map(|line| (line.text, line.zone.is_prose())));
+    }
+    reading
+}
+
+#[cfg(test)]
+mod tests;
