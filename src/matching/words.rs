@@ -159,9 +159,12 @@ pub(super) fn is_generic(stem: &str) -> bool {
     TABLES.generic.get(stem).is_some()
 }
 
+/// The hash of a word, the word, and what is known of it.
+type Slot<V> = (u64, Box<str>, V);
+
 /// A few texts and what they stand for, in a table that is sparse enough to answer at the first look.
 struct Table<V> {
-    slots: Box<[Option<(u64, Box<str>, V)>]>,
+    slots: Box<[Option<Slot<V>>]>,
 }
 
 impl<V> Table<V> {

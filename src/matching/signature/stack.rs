@@ -113,7 +113,7 @@ fn frame_at(body: &str) -> Option<Frame<'_>> {
         return Some(Frame { symbol, place: inside, dialect: Dialect::JavaScript });
     }
     let is_name = symbol.contains('.') && !symbol.contains(' ') && rest.contains(')');
-    is_name.then(|| Frame { symbol, place: symbol, dialect: Dialect::DotNet })
+    is_name.then_some(Frame { symbol, place: symbol, dialect: Dialect::DotNet })
 }
 
 /// `File "/srv/app/main.py", line 12, in run`.

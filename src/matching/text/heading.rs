@@ -116,7 +116,7 @@ pub(super) fn heading(line: &str) -> Option<Heading<'_>> {
     let head = &line[..line.floor_char_boundary(MAX_NAME)];
     let end = head.find(|c: char| !c.is_ascii_alphabetic() && c != ' ').unwrap_or(head.len());
     let rest = &line[end..];
-    if rest.len() > 0 && !rest.starts_with([':', '*', '_', '=', '-', ']', '?', '.', '+']) {
+    if !rest.is_empty() && !rest.starts_with([':', '*', '_', '=', '-', ']', '?', '.', '+']) {
         return None;
     }
     let name = head[..end].trim_end();

@@ -452,7 +452,7 @@ impl Reader {
         let only = |separators: &str| core.chars().all(|c| c.is_ascii_digit() || separators.contains(c));
         if core.contains(':')
             || count >= 3 && only("-/TZ+")
-            || count == 3 && only(".") && groups().last().is_some_and(|group| group.len() == 4)
+            || count == 3 && only(".") && groups().next_back().is_some_and(|group| group.len() == 4)
         {
             self.mask("<date>");
         } else if names_case || core.contains(',') {
