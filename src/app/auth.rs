@@ -1,4 +1,4 @@
-//! Who calls: API keys, and the one way from a key to a [`TenantScope`](crate::store::TenantScope).
+//! Who calls: API keys, and the one way from a key to a [`TenantScope`].
 //!
 //! A key reads `hb_<id>_<secret><checksum>`: the id is public and found in lists and events; the secret is 192 random
 //! bits in hexadecimal, of which only the SHA-256 is stored; the checksum is the CRC-32 of all before it, so that a

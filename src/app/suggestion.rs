@@ -9,11 +9,11 @@ use serde_json::json;
 
 use crate::domain::cluster::{Cluster, Operation};
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::id::{ClusterId, OperationId, ReportId, SuggestionId};
+use crate::domain::id::{ClusterId, ReportId, SuggestionId};
 use crate::domain::suggestion::{Suggestion, SuggestionState};
 use crate::store::report::PlacedReport;
 use crate::store::suggestion::SuggestionFilter;
-use crate::store::{self, Direction, Page, Reader};
+use crate::store::{self, Direction, Page, Reader, Txn};
 
 use super::cluster::operation::{carry_out_merge, carry_out_move, carry_out_rejection, check_reason, find_operation};
 use super::{App, Call, Error, Once, Resource};
@@ -96,6 +96,23 @@ async fn resolved(db: &Reader<'_>, id: SuggestionId) -> Result<ResolvedSuggestio
     Ok(ResolvedSuggestion { view, operation })
 }
 
+/// Records a person's answer to suggestions, and the step that carried it out.
+pub(super) async fn answered(
+    txn: &mut Txn,
+    suggestions: &[Suggestion],
+    state: SuggestionState,
+    step: Option<&Operation>,
+) -> Result<(), Error> {
+    let step = step.map(|step| step.id);
+    store::suggestion::resolve(txn, suggestions.iter().map(|suggestion| suggestion.id), state, step).await?;
+    for suggestion in suggestions {
+        let facts = json!({"suggestion_id": suggestion.id, "operation_id": step, "state": state});
+        let event = NewEvent::new(EventKind::SuggestionResolved, suggestion.report_id);
+        txn.record(event.cluster(suggestion.cluster_id).data(facts));
+    }
+    Ok(())
+}
+
 impl App {
     /// A page of suggestions.
     pub async fn list_suggestions(
@@ -140,27 +157,28 @@ impl App {
             };
         }
         let home = placed.membership.cluster_id;
-        let operation = match answer {
-            Answer::Confirm if home == cluster.id => None,
+        match answer {
+            Answer::Confirm if home == cluster.id => {
+                answered(&mut txn, &[suggestion], SuggestionState::Confirmed, None).await?;
+            }
+            // The step makes the suggestion true, and so answers it like any other that it makes true.
             Answer::Confirm => {
                 let own = store::cluster::find(&txn.read(), home).await?;
                 // A cluster of this report alone would be left empty: it goes as a whole, with its links.
                 match own.filter(|own| own.report_count == 1) {
-                    Some(own) => Some(carry_out_merge(&mut txn, &own, cluster.id, reason).await?),
-                    None => Some(carry_out_move(&mut txn, &placed, Some(cluster.id), reason).await?),
-                }
+                    Some(own) => carry_out_merge(&mut txn, &own, cluster.id, reason).await?,
+                    None => carry_out_move(&mut txn, &placed, Some(cluster.id), reason).await?,
+                };
             }
             Answer::Reject if home == cluster.id => {
                 let report = placed.report.id;
                 return refuse(format!("cannot be rejected: {report} is in {home} by now; move it out instead"));
             }
-            Answer::Reject => Some(carry_out_rejection(&mut txn, &placed, cluster.id, reason).await?),
-        };
-        let step: Option<OperationId> = operation.map(|operation| operation.id);
-        store::suggestion::resolve(&txn, id, answer.state(), step).await?;
-        let facts = json!({"suggestion_id": id, "operation_id": step, "state": answer.state()});
-        let event = NewEvent::new(EventKind::SuggestionResolved, placed.report.id).cluster(cluster.id);
-        txn.record(event.data(facts));
+            Answer::Reject => {
+                let step = carry_out_rejection(&mut txn, &placed, cluster.id, reason).await?;
+                answered(&mut txn, &[suggestion], SuggestionState::Rejected, Some(&step)).await?;
+            }
+        }
         self.remember(&txn, call, METHOD, &body, json!({"suggestion_id": id})).await?;
         let result = resolved(&txn.read(), id).await?;
         txn.commit().await?;

@@ -74,6 +74,34 @@ pub struct Cluster {
     pub update_time: Timestamp,
 }
 
+impl Cluster {
+    /// A cluster that begins, without reports yet.
+    pub fn begin(
+        id: ClusterId,
+        tenant_id: TenantId,
+        title: String,
+        product_id: Option<ProductId>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            tenant_id,
+            title,
+            state: ClusterState::Open,
+            product_id,
+            workaround: String::new(),
+            guidance: String::new(),
+            report_count: 0,
+            reporter_count: 0,
+            merged_into_cluster_id: None,
+            sweep_time: now,
+            version: 1,
+            create_time: now,
+            update_time: now,
+        }
+    }
+}
+
 /// A headline for a cluster that begins with this report: its title, or the beginning of its body.
 pub fn title_of(title: &str, body: &str) -> String {
     let source = if title.trim().is_empty() { body } else { title };

@@ -84,22 +84,24 @@ pub async fn pending_of_members(db: &Reader<'_>, cluster: ClusterId) -> Result<V
     Ok(rows.into_iter().map(Suggestion::from).collect())
 }
 
-/// A person answered.
+/// A person answered, by a step if there was anything to do.
 pub async fn resolve(
     txn: &Txn,
-    id: SuggestionId,
+    ids: impl IntoIterator<Item = SuggestionId>,
     state: SuggestionState,
     operation: Option<OperationId>,
 ) -> Result<(), StoreError> {
-    suggestion::Entity::update_many()
-        .col_expr(suggestion::Column::State, Expr::value(state))
-        .col_expr(suggestion::Column::OperationId, Expr::value(operation))
-        .col_expr(suggestion::Column::Actor, Expr::value(txn.actor()))
-        .col_expr(suggestion::Column::ResolveTime, Expr::value(txn.now()))
-        .filter(suggestion::Column::TenantId.eq(txn.scope().tenant()))
-        .filter(suggestion::Column::Id.eq(id))
-        .exec(txn.db())
-        .await?;
+    for ids in chunks(ids) {
+        suggestion::Entity::update_many()
+            .col_expr(suggestion::Column::State, Expr::value(state))
+            .col_expr(suggestion::Column::OperationId, Expr::value(operation))
+            .col_expr(suggestion::Column::Actor, Expr::value(txn.actor()))
+            .col_expr(suggestion::Column::ResolveTime, Expr::value(txn.now()))
+            .filter(suggestion::Column::TenantId.eq(txn.scope().tenant()))
+            .filter(suggestion::Column::Id.is_in(ids))
+            .exec(txn.db())
+            .await?;
+    }
     Ok(())
 }
 

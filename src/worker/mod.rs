@@ -2,7 +2,7 @@
 //!
 //! A [`Pass`] is idempotent and takes no input: it finds in the database what is due. [`drive`] runs it whenever somebody
 //! gives a hint, and from time to time without one; both run the same code, so a lost hint costs a little time and never
-//! a delivery. What a pass does is `app`'s; the table of passes is [`passes`].
+//! a delivery. What a pass does is `app`'s; the table of passes is [`mod@passes`].
 //!
 //! Left out on purpose: cron, priorities, a queue of jobs. The rows already say what is due, and when.
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::domain::cluster::{Cluster, ClusterDefect, ClusterState, Constraint, Operation, OperationKind, title_of};
+use crate::domain::cluster::{Cluster, ClusterDefect, Constraint, Operation, OperationKind, title_of};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::id::{ClusterId, ConstraintId, DefectId, OperationId, ReportId};
 use crate::domain::suggestion::SuggestionState;
@@ -20,7 +20,7 @@ use crate::store::dirty::{self, Subject};
 use crate::store::report::PlacedReport;
 use crate::store::{self, Reader, Txn};
 
-use super::super::{App, Call, Error, Once, Resource, remembered};
+use super::super::{App, Call, Error, Once, Resource, remembered, suggestion};
 use super::{ClusterView, refresh_states, standing, view};
 
 /// Customers marked one by one; beyond that the marks of both clusters, between which they moved, find them all.
@@ -123,22 +123,7 @@ async fn create_cluster(txn: &mut Txn, first: &PlacedReport, title: &str) -> Res
     let id = ClusterId::new();
     let title =
         if title.trim().is_empty() { title_of(&first.report.title, &first.report.body) } else { title.to_owned() };
-    let cluster = Cluster {
-        id,
-        tenant_id: txn.scope().tenant(),
-        title,
-        state: ClusterState::Open,
-        product_id: first.report.product_id,
-        workaround: String::new(),
-        guidance: String::new(),
-        report_count: 0,
-        reporter_count: 0,
-        merged_into_cluster_id: None,
-        sweep_time: txn.now(),
-        version: 1,
-        create_time: txn.now(),
-        update_time: txn.now(),
-    };
+    let cluster = Cluster::begin(id, txn.scope().tenant(), title, first.report.product_id, txn.now());
     store::cluster::insert(txn, vec![cluster]).await?;
     let event = NewEvent::new(EventKind::ClusterCreated, id).cluster(id);
     txn.record(event.data(json!({"report_id": first.report.id})));
@@ -398,17 +383,13 @@ pub(in crate::app) async fn carry_out_rejection(
 }
 
 /// What the matcher suggested and a step now made true is answered by it.
-async fn confirm_suggested(txn: &Txn, operation: &Operation) -> Result<(), Error> {
-    let pending = store::suggestion::pending_of_members(&txn.read(), operation.to_cluster_id).await?;
+async fn confirm_suggested(txn: &mut Txn, operation: &Operation) -> Result<(), Error> {
+    let home = operation.to_cluster_id;
+    let mut pending = store::suggestion::pending_of_members(&txn.read(), home).await?;
     let clusters: BTreeSet<ClusterId> = pending.iter().map(|suggestion| suggestion.cluster_id).collect();
     let roots = store::cluster::roots(&txn.read(), clusters).await?;
-    for suggestion in pending {
-        if roots.get(&suggestion.cluster_id) == Some(&operation.to_cluster_id) {
-            let state = SuggestionState::Confirmed;
-            store::suggestion::resolve(txn, suggestion.id, state, Some(operation.id)).await?;
-        }
-    }
-    Ok(())
+    pending.retain(|suggestion| roots.get(&suggestion.cluster_id) == Some(&home));
+    suggestion::answered(txn, &pending, SuggestionState::Confirmed, Some(operation)).await
 }
 
 async fn moved(db: &Reader<'_>, report: ReportId, operation: OperationId) -> Result<Moved, Error> {

@@ -196,22 +196,8 @@ async fn write(txn: &mut Txn, jobs: &[Job], decided: Vec<Decided>) -> Result<Vec
 }
 
 fn begin_cluster(txn: &Txn, id: ClusterId, job: &Job) -> Cluster {
-    Cluster {
-        id,
-        tenant_id: txn.scope().tenant(),
-        title: title_of(&job.new.title, &job.new.body),
-        state: ClusterState::Open,
-        product_id: job.product,
-        workaround: String::new(),
-        guidance: String::new(),
-        report_count: 0,
-        reporter_count: 0,
-        merged_into_cluster_id: None,
-        sweep_time: txn.now(),
-        version: 1,
-        create_time: txn.now(),
-        update_time: txn.now(),
-    }
+    let title = title_of(&job.new.title, &job.new.body);
+    Cluster::begin(id, txn.scope().tenant(), title, job.product, txn.now())
 }
 
 /// Counts the new reports: those of clusters that begin into these, the others as what is to be added. A customer who

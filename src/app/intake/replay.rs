@@ -87,7 +87,7 @@ fn differences(job: &Job, stored: &Report, reporter: Option<CustomerId>) -> Vec<
     differing.into_iter().filter(|&(_, differs)| differs).map(|(field, _)| format!("report.{field}")).collect()
 }
 
-/// Who the reporters of repeated reports are, found as [`customer::resolve_many`] finds them, without adding anybody.
+/// Who the reporters of repeated reports are, found as [`resolve_many`](crate::app::customer::resolve_many) finds them, without adding anybody.
 #[derive(Default)]
 struct KnownPeople {
     by_external_id: HashMap<String, CustomerId>,

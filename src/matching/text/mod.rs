@@ -7,7 +7,6 @@
 //! - the *tokens* the scores see: stems without stop words, identifiers whole and in parts, error codes, pairs of
 //!   characters where a script does not separate words. Each knows its [`Zone`]: what a person wrote is told from code,
 //!   logs, traces and configuration, which are kept apart and capped so that no paste drowns the words around it;
-//! - hashes of the lines a person wrote, by which an index can find the templates of its tenant;
 //! - the stack trace, if there is one.
 //!
 //! What the reporter did not write is dropped before: quoted mail and signatures, greetings, macros of help desks,
@@ -33,12 +32,6 @@ use super::signature::stack::{self, StackTrace};
 
 pub(super) use self::hash::hash;
 pub(super) use self::name::Name;
-
-/// [`Token::line`] of a token whose line has no hash.
-pub(super) const NO_LINE: u16 = u16::MAX;
-
-/// Bytes of prose kept for an embedder, which reads no more: it is cut after the line that reaches it.
-const MAX_PROSE: usize = 4_000;
 
 /// What a token is, which decides how much it weighs and whether two different ones speak against each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,8 +114,6 @@ pub(super) struct Token {
     pub(super) key: u64,
     pub(super) kind: Kind,
     pub(super) zone: Zone,
-    /// Which of [`Reading::lines`] it stands in, or [`NO_LINE`].
-    pub(super) line: u16,
 }
 
 /// One field, read.
@@ -134,10 +125,6 @@ pub(super) struct Reading {
     pub(super) tokens: Vec<Token>,
     /// Whether any word is more than a number, a mask or a courtesy.
     pub(super) says_something: bool,
-    /// Hashes of the first 64 lines of prose that have two words, in order.
-    pub(super) lines: Vec<u64>,
-    /// The lines of prose as they were written, which is what embeds best. Empty for a title: there it is the title.
-    pub(super) prose: String,
     /// The first stack trace.
     pub(super) stack: Option<StackTrace>,
 }
@@ -169,14 +156,6 @@ pub(super) fn read_body(body: &str) -> Reading {
         reader.line(line.text, line.zone);
     }
     let mut reading = reader.finish();
-    reading.prose.reserve(clean.len().min(MAX_PROSE));
-    for line in lines.iter().filter(|line| line.zone.is_prose()) {
-        reading.prose.push_str(line.text);
-        reading.prose.push('\n');
-        if reading.prose.len() >= MAX_PROSE {
-            break;
-        }
-    }
     if lines.iter().any(|line| line.zone == Zone::Trace) {
         reading.stack = stack::read(lines.iter().map(|line| (line.text, line.zone.is_prose())));
     }

@@ -137,16 +137,6 @@ fn statuses_and_codes_are_known_by_their_context() {
 }
 
 #[test]
-fn lines_have_hashes_that_punctuation_does_not_change() {
-    let one = read_body("Please describe your problem:\nThe widget is grey.");
-    let other = read_body("please describe your problem\nAnother widget is red.");
-    assert_eq!(one.lines.len(), 2);
-    assert_eq!(one.lines[0], other.lines[0]);
-    assert_ne!(one.lines[1], other.lines[1]);
-    assert!(one.tokens.iter().all(|token| usize::from(token.line) < one.lines.len()));
-}
-
-#[test]
 fn other_languages_keep_their_words() {
     assert_eq!(canonical("Le widget reste gris après l'ouverture."), "le widget reste gris après l ouverture");
     assert!(!prose("Виджет остаётся серым после перезапуска").is_empty());
@@ -238,7 +228,6 @@ proptest! {
     #[test]
     fn reading_takes_any_mixture(lines in prop::collection::vec(line(), 0..40)) {
         let reading = read_body(&lines.join("\r\n"));
-        prop_assert!(reading.lines.len() <= 64);
         prop_assert!(reading.tokens.iter().all(|token| !token.text.is_empty() && token.key == hash(token.text.as_bytes())));
     }
 }

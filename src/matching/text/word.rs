@@ -10,7 +10,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::name::Name;
 use super::shape::{hyphened_code, is_error_code, is_unspaced, is_word_char, split_identifier};
-use super::{Kind, NO_LINE, Reading, Token, Zone, hash};
+use super::{Kind, Reading, Token, Zone, hash};
 use crate::matching::words::{self, Traits};
 
 /// Words read of one field. The problem is told long before this.
@@ -20,8 +20,6 @@ const MAX_QUIET_PIECES: usize = 400;
 /// Distinct tokens kept of all code, and of all logs, traces and configuration: about as many as a long text has.
 const MAX_CODE_TOKENS: usize = 160;
 const MAX_LOG_TOKENS: usize = 160;
-/// Lines whose hash is kept.
-const MAX_LINES: usize = 64;
 /// A longer "word" is an encoded blob.
 const MAX_WORD_CHARS: usize = 64;
 /// A line of courtesy is short.
@@ -47,7 +45,6 @@ pub(super) struct Reader {
     recent: Box<[u64; 256]>,
     last: Last,
     zone: Zone,
-    line: u16,
     line_pieces: usize,
     line_courtesies: usize,
     stem: String,
@@ -89,7 +86,6 @@ impl Reader {
             recent: Box::new([0; 256]),
             last: Last::default(),
             zone: Zone::Prose,
-            line: NO_LINE,
             line_pieces: 0,
             line_courtesies: 0,
             stem: String::new(),
@@ -104,10 +100,6 @@ impl Reader {
             return;
         }
         self.zone = zone;
-        self.line = if quiet { NO_LINE } else { u16::try_from(self.reading.lines.len()).unwrap_or(NO_LINE) };
-        if self.reading.lines.len() >= MAX_LINES {
-            self.line = NO_LINE;
-        }
         (self.line_pieces, self.line_courtesies) = (0, 0);
         let (canonical, tokens, pieces) = (self.reading.canonical.len(), self.reading.tokens.len(), self.pieces);
         let (last, says_something, opening) = (self.last, self.reading.says_something, self.opening);
@@ -134,8 +126,6 @@ impl Reader {
         }
         if quiet {
             self.quiet_pieces += self.line_pieces;
-        } else if self.line_pieces >= 2 && self.line != NO_LINE {
-            self.reading.lines.push(hash(self.reading.canonical[canonical..].trim_start().as_bytes()));
         }
     }
 
@@ -191,7 +181,7 @@ impl Reader {
             *count += 1;
         }
         if self.reading.tokens.len() < MAX_PIECES {
-            self.reading.tokens.push(Token { text: Name::from(text), key, kind, zone: self.zone, line: self.line });
+            self.reading.tokens.push(Token { text: Name::from(text), key, kind, zone: self.zone });
         }
     }
 
