@@ -127,7 +127,7 @@ impl Store {
         };
         let write = Database::connect(options(false)).await?;
         check_sqlite_version(&write).await?;
-        migrations::Migrator::up(&write, None).await?;
+        migrate(&write).await?;
         let read = Database::connect(options(true)).await?;
         Ok(Self { write, read })
     }
@@ -144,24 +144,8 @@ impl Store {
             .statement_timeout(postgres.statement_timeout)
             .sqlx_logging(false);
         let pool = Database::connect(options).await?;
-        let store = Self { write: pool.clone(), read: pool };
-        store.migrate_postgres().await?;
-        Ok(store)
-    }
-
-    /// Replicas that start together migrate one after the other.
-    async fn migrate_postgres(&self) -> Result<(), StoreError> {
-        const MIGRATION_LOCK: i64 = 0x4845_4152_4241_434B; // "HEARBACK"
-        let lock = self.write.begin().await?;
-        lock.execute_raw(Statement::from_sql_and_values(
-            DatabaseBackend::Postgres,
-            "SELECT pg_advisory_xact_lock($1)",
-            [MIGRATION_LOCK.into()],
-        ))
-        .await?;
-        migrations::Migrator::up(&self.write, None).await?;
-        lock.commit().await?;
-        Ok(())
+        migrate(&pool).await?;
+        Ok(Self { write: pool.clone(), read: pool })
     }
 
     /// For reading a tenant's rows outside a transaction.
@@ -182,14 +166,33 @@ impl Store {
         Ok(())
     }
 
-    /// Begins a write transaction outside any tenant. On SQLite it takes the write lock at once: a transaction that
-    /// reads first and writes later would fail instead of waiting.
+    /// Begins a write transaction outside any tenant.
     pub(in crate::store) async fn begin_write(&self) -> Result<DatabaseTransaction, StoreError> {
-        let mode =
-            (self.write.get_database_backend() == DatabaseBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
-        Ok(self.write.begin_with_options(options).await?)
+        begin_write(&self.write).await
     }
+}
+
+/// Begins a write transaction. On SQLite it takes the write lock at once: a transaction that reads first and writes later
+/// would fail instead of waiting.
+async fn begin_write(db: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
+    let mode = (db.get_database_backend() == DatabaseBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
+    let options = TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
+    Ok(db.begin_with_options(options).await?)
+}
+
+/// Brings the schema up to date, or leaves it as it was. Processes that start together do this one after the other: the
+/// second waits for the lock and then finds nothing left to do.
+async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
+    let txn = begin_write(db).await?;
+    if db.get_database_backend() == DatabaseBackend::Postgres {
+        const MIGRATION_LOCK: i64 = 0x4845_4152_4241_434B; // "HEARBACK"
+        // A change to a large table may take longer than any statement of a request.
+        txn.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+        let lock = "SELECT pg_advisory_xact_lock($1)";
+        txn.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Postgres, lock, [MIGRATION_LOCK.into()])).await?;
+    }
+    migrations::Migrator::up(&txn, None).await?;
+    Ok(txn.commit().await?)
 }
 
 async fn check_sqlite_version(db: &DatabaseConnection) -> Result<(), StoreError> {

@@ -21,6 +21,7 @@ mod email;
 mod event;
 mod release;
 mod report;
+mod start;
 mod suggestion;
 mod transport;
 mod unsubscribe;
