@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{LocalResult, NaiveTime, TimeZone, Timelike};
+use chrono::{NaiveTime, TimeZone, Timelike};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,9 @@ pub struct QuietHours {
     /// Minutes after local midnight; before the start, it means the next day.
     pub end_minute: u16,
 }
+
+/// No clock jumped further than a day, and all by whole quarters of an hour in the time this is about.
+const LONGEST_JUMP_QUARTERS: i64 = 25 * 4;
 
 /// What a tenant lets be said, and how. Stored as JSON; a missing key takes its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,15 +103,12 @@ impl Policy {
         let ends_today = minute < end;
         let date = if ends_today { local.date_naive() } else { local.date_naive().succ_opt()? };
         let time = NaiveTime::from_hms_opt(u32::from(end) / 60, u32::from(end) % 60, 0)?;
-        let end = match zone.from_local_datetime(&date.and_time(time)) {
-            LocalResult::Single(end) => end,
-            // The clock shows this time twice: the later one is surely outside.
-            LocalResult::Ambiguous(_, later) => later,
-            // The clock jumps over it: an hour later exists.
-            LocalResult::None => {
-                zone.from_local_datetime(&(date.and_time(time) + chrono::TimeDelta::hours(1))).latest()?
-            }
-        };
+        // The clock may jump over this time, and where a country changed sides of the date line over a whole day: then
+        // they end when the clock goes on. Where it shows this time twice, the later one is surely outside.
+        let end = (0..=LONGEST_JUMP_QUARTERS).find_map(|quarters| {
+            let time = date.and_time(time) + chrono::TimeDelta::minutes(15 * quarters);
+            zone.from_local_datetime(&time).latest()
+        })?;
         Some(Timestamp::from_chrono(end.to_utc()))
     }
 }
@@ -135,18 +135,43 @@ mod tests {
         assert_eq!(policy.quiet_until("", now), None);
     }
 
+    #[test]
+    fn law_12_quiet_hours_end_where_the_clock_jumps_over_their_end() {
+        // Berlin goes from two to three; Troll, in Antarctica, from one to three.
+        for (zone, end, now, until) in [
+            ("Europe/Berlin", 2 * 60 + 30, "2026-03-29T00:30:00Z", "2026-03-29T01:00:00Z"),
+            ("Antarctica/Troll", 60 + 30, "2026-03-29T00:30:00Z", "2026-03-29T01:00:00Z"),
+            ("Europe/Berlin", 2 * 60 + 30, "2026-10-25T00:15:00Z", "2026-10-25T01:30:00Z"),
+            // The 30th of December 2011 does not exist in Samoa.
+            ("Pacific/Apia", 8 * 60, "2011-12-30T09:00:00Z", "2011-12-30T10:00:00Z"),
+        ] {
+            assert_eq!(quiet(21 * 60, end).quiet_until(zone, at(now)), Some(at(until)), "{zone} {now}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn quiet_hours_end_within_a_day_and_outside_themselves(
+        fn law_12_quiet_hours_are_kept_in_every_zone_and_end_within_a_day_and_outside_themselves(
             start in 0u16..1440, end in 0u16..1440, seconds in 0i64..(40 * 365 * 86_400), zone in 0usize..chrono_tz::TZ_VARIANTS.len(),
         ) {
             prop_assume!(start != end);
             let policy = quiet(start, end);
-            let zone = chrono_tz::TZ_VARIANTS[zone].name();
+            let zone = chrono_tz::TZ_VARIANTS[zone];
+            let minute_at = |moment: Timestamp| {
+                let local = moment.to_chrono().expect("a moment of our time").with_timezone(&zone);
+                u16::try_from(local.hour() * 60 + local.minute()).expect("a day is short")
+            };
+            // Minutes since they began, and how long they last.
+            let (since, length) = ((minute_at(Timestamp::from_micros(seconds * 1_000_000)) + 1440 - start) % 1440, (end + 1440 - start) % 1440);
             let now = Timestamp::from_micros(seconds * 1_000_000);
-            if let Some(until) = policy.quiet_until(zone, now) {
+            let until = policy.quiet_until(zone.name(), now);
+            prop_assert_eq!(until.is_some(), since < length, "{} at {}", zone, now);
+            if let Some(until) = until {
                 prop_assert!(until > now);
                 prop_assert!(until.since(now) <= Duration::from_secs(26 * 3600), "{until} is too late");
+                // Only where the clock jumped over their end may they have begun again.
+                let jumped = minute_at(until) != end;
+                prop_assert!(jumped || policy.quiet_until(zone.name(), until).is_none(), "{until} is inside");
             }
         }
     }
