@@ -54,17 +54,14 @@ impl<'a> Judge<'a> {
         runs: Runs<'_>,
     ) -> Coverage {
         let recorded = || self.recorded().filter(|release| release.line.as_ref() == line);
-        // Without declared lines a backport still shows: 2.3.7 says nothing about 2.4.0 when 2.4.1 fixes it again.
-        let says_nothing_about = |fix: &Version, version: &Version| {
-            self.lines.is_empty()
-                && !fix.same_minor(version)
-                && recorded()
-                    .filter_map(|release| release.version.as_ref())
-                    .any(|other| other > version && other.same_minor(version))
-        };
-        let mut incomparable = false;
-        for (fix, fix_version) in live.iter().filter(|(_, fix_version)| !says_nothing_about(fix_version, version)) {
+        let says_nothing_about = |fix: &Known<'_>, version: &Version| self.is_backport_to(fix, version);
+        let (mut incomparable, mut may_be_older) = (false, false);
+        for (fix, fix_version) in live.iter().filter(|(fix, _)| !says_nothing_about(fix, version)) {
             match self.reaches(version, fix, fix_version) {
+                // Nobody recorded it, so nobody knows which of the two came first.
+                Some(true) if self.lines.is_empty() && exact.is_none() && is_early(version, fix_version) => {
+                    may_be_older = true;
+                }
                 Some(true) => {
                     let own = exact.filter(|release| release.is_out_with_fix() && runs(release.facts));
                     return Coverage::by(Rule::SameLineAtOrAfter, Some(own.unwrap_or(fix).facts));
@@ -76,14 +73,15 @@ impl<'a> Judge<'a> {
         if incomparable {
             return Coverage::by(Rule::VersionIncomparable, to_name(live, installation));
         }
+        if may_be_older {
+            return Coverage::by(Rule::PrereleaseBeforeFix, to_name(live, installation));
+        }
 
         // What can be moved to: the fix, or a later release of its line, if the fix itself was not taken back.
         let carries = |release: &Known<'_>, target: &Version| {
             live.iter().any(|(fix, fix_version)| {
                 fix.facts.id == release.facts.id
-                    || (target > *fix_version
-                        && !says_nothing_about(fix_version, target)
-                        && stands_somewhere(fix.facts))
+                    || (target > *fix_version && !says_nothing_about(fix, target) && stands_somewhere(fix.facts))
             })
         };
         let mut targets: Vec<Live<'_, 'a>> = self
@@ -94,7 +92,12 @@ impl<'a> Judge<'a> {
             .filter(|(release, target)| *target > version && carries(release, target))
             .collect();
         if targets.is_empty() {
-            return waiting(recorded().filter(|release| !(release.is_out() && runs(release.facts))));
+            let mut not_out = recorded().filter(|release| !(release.is_out() && runs(release.facts))).peekable();
+            return match not_out.peek() {
+                Some(_) => waiting(not_out),
+                // What is out are backports to lower lines.
+                None => Coverage::by(Rule::LineWithoutFix, None),
+            };
         }
         targets.sort_by_key(|(_, version)| *version);
         let earliest = targets[0].0.facts;
@@ -111,6 +114,21 @@ impl<'a> Judge<'a> {
             Some((target, _)) => Coverage::by(Rule::RolloutPartial, Some(target.facts)),
             None => Coverage::by(Rule::RolloutElsewhere, Some(first)),
         }
+    }
+
+    /// Without declared lines a backport still shows: 2.3.7 says nothing about 2.4.0 when 2.4.1 fixes it again, nor when
+    /// some 2.4 was there before 2.3.7 was.
+    fn is_backport_to(&self, fix: &Known<'_>, version: &Version) -> bool {
+        let below = fix.version.as_ref().is_some_and(|fix| fix < version && !fix.same_minor(version));
+        self.lines.is_empty()
+            && below
+            && self.releases.iter().any(|other| {
+                other.version.as_ref().is_some_and(|other_version| {
+                    let fixes_again = other.fixes && other_version > version;
+                    let was_there = other.facts.sequence < fix.facts.sequence;
+                    other_version.same_minor(version) && (fixes_again || was_there)
+                })
+            })
     }
 
     /// The line, if any, knows nothing of the fix; other lines have it.
@@ -190,6 +208,11 @@ impl<'a> Judge<'a> {
         let mut equal = self.releases.iter().filter(|release| release.version.as_ref() == Some(version));
         equal.clone().find(|release| release.facts.version.trim() == text).or_else(|| equal.next())
     }
+}
+
+/// Whether a version is a prerelease of a later minor version than the fix is of.
+fn is_early(version: &Version, fix: &Version) -> bool {
+    version.is_prerelease() && !version.same_minor(fix)
 }
 
 /// The release to name in conditional words: of those to be had in the highest line, the earliest.

@@ -214,3 +214,24 @@ async fn law_7_what_was_planned_and_stopped_being_true_before_it_was_sent_is_not
     assert_eq!((delivery.state(), delivery.reason.as_str()), (delivery::State::Cancelled, "no_longer_true"));
     assert_eq!(server.loop_of(&ada).await, "OPEN waiting_for_release");
 }
+
+#[tokio::test]
+async fn law_7_a_backport_is_not_announced_to_those_who_run_what_was_there_before_it() {
+    let server = Server::start().await;
+    for version in ["2.3.6", "2.4.0"] {
+        server.release(a_release(version)).await;
+    }
+    let old = server.submit(a_report().from("old@example.org").version("2.3.6")).await;
+    let new = server.submit(a_report().from("new@example.org").version("2.4.0")).await;
+    server.link(&old, DEFECT).await;
+    // Nobody declared lines, and the pipeline tells of the two releases one after the other.
+    server.release(a_release("2.3.7").fixing(DEFECT)).await;
+    server.run_until_idle().await;
+    assert_eq!(server.mail_to("old@example.org").len(), 1);
+    assert_eq!(server.mail_to("new@example.org").len(), 0, "2.4.0 is older than the fix");
+    assert_eq!(server.loop_of(&new).await, "OPEN waiting_for_release");
+    server.release(a_release("2.4.1").fixing(DEFECT)).await;
+    server.run_until_idle().await;
+    assert!(server.mail_to("new@example.org")[0].text.contains("Please update to Acme App 2.4.1"));
+    assert_eq!(server.mailbox.all().len(), 2);
+}

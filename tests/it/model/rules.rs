@@ -198,13 +198,18 @@ impl Facts {
         let recorded: Vec<&Release> =
             fixes.iter().map(|&fix| &self.releases[fix]).filter(|fix| of_line(fix.version)).collect();
         let is_in = |fix: &Release, version: &str| {
-            // 1.0.1 says nothing about 1.1.0 when 1.1.1 fixes it again.
-            let fixed_again = !has_lines
+            // 1.0.1 says nothing about 1.1.0 when 1.1.1 fixes it again, or when some 1.1 was there before 1.0.1.
+            let is_backport = !has_lines
                 && minor(fix.version) != minor(version)
-                && recorded
+                && (recorded
                     .iter()
-                    .any(|other| minor(other.version) == minor(version) && parse(other.version) > parse(version));
-            fix.state == ReleaseState::Released && parse(version) >= parse(fix.version) && !fixed_again
+                    .any(|other| minor(other.version) == minor(version) && parse(other.version) > parse(version))
+                    || self.releases.iter().any(|other| {
+                        other.product == product
+                            && minor(other.version) == minor(version)
+                            && other.sequence < fix.sequence
+                    }));
+            fix.state == ReleaseState::Released && parse(version) >= parse(fix.version) && !is_backport
         };
         if recorded.iter().any(|fix| is_in(fix, version)) {
             return Verdict::Covered;

@@ -33,6 +33,37 @@ fn law_7_a_backport_shows_even_without_lines() {
 }
 
 #[test]
+fn law_7_without_lines_a_backport_does_not_reach_what_was_there_before_it() {
+    let mut world = World::semver(&[]);
+    for version in ["2.3.6", "2.4.0"] {
+        world.release(version);
+    }
+    world.fix("2.3.7");
+    world.says(&runs("2.3.6"), SameLineBefore, "2.3.7");
+    for version in ["2.4.0", "2.4.3", "2.4.1-rc.1"] {
+        world.says(&runs(version), LineWithoutFix, "");
+        assert!(!world.is_regression(&runs(version), i64::MAX), "{version}");
+    }
+    // What came after the fix has it, and can be moved to.
+    world.says(&runs("2.5.0"), SameLineAtOrAfter, "2.3.7");
+    world.release("2.5.0");
+    world.says(&runs("2.4.0"), SameLineBefore, "2.5.0");
+    world.fix("2.4.1");
+    world.says(&runs("2.4.0"), SameLineBefore, "2.4.1");
+    world.says(&runs("2.4.3"), SameLineAtOrAfter, "2.4.1");
+}
+
+#[test]
+fn law_7_without_lines_a_prerelease_that_nobody_recorded_may_be_older_than_the_fix() {
+    let mut world = World::semver(&[]);
+    world.fix("2.4.1");
+    world.says(&runs("2.4.2-rc.1"), SameLineAtOrAfter, "2.4.1");
+    world.says(&runs("2.5.0-beta.1"), PrereleaseBeforeFix, "2.4.1");
+    world.release("2.5.0-beta.1");
+    world.says(&runs("2.5.0-beta.1"), SameLineAtOrAfter, "2.4.1");
+}
+
+#[test]
 fn law_6_a_closed_defect_without_a_release_is_not_yet() {
     for mut world in [World::semver(&[]), World::semver(&["2.4"]), World::continuous()] {
         world.says(&runs("2.4.1"), NoReleaseWithFix, "");
