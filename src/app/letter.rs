@@ -99,6 +99,7 @@ fn corrected(statements: &[Statement], subject: &Subject<'_>) -> Option<(String,
 fn reason_in_words(reason: &str) -> &'static str {
     match reason {
         "rolled_back" => "The rollout was taken back.",
+        "not_in_what_you_run" => "What you run does not have the fix yet.",
         "not_your_problem" => "A closer look showed that it is not the problem you reported.",
         _ => "The release was withdrawn, or it turned out not to solve the problem.",
     }

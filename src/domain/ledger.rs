@@ -213,6 +213,8 @@ fn correction_reason(standing: Option<&Standing>) -> &'static str {
     match standing.map(|standing| &standing.outlook) {
         None => "not_your_problem",
         Some(Outlook::Wait(Waiting::ForRollout, _)) => "rolled_back",
+        // The release stands: they have moved to what it does not reach, or their line turned out to need its own.
+        Some(Outlook::Wait(_, Some(coverage))) if coverage.rule.is_about_what_runs() => "not_in_what_you_run",
         Some(_) => "withdrawn",
     }
 }

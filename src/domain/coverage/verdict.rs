@@ -145,6 +145,11 @@ impl Rule {
         }
     }
 
+    /// Whether the fix is out, and what an installation runs decides that it has not reached it.
+    pub const fn is_about_what_runs(self) -> bool {
+        matches!(self, Self::LineWithoutFix | Self::PlatformWithoutFix | Self::PrereleaseOnly)
+    }
+
     /// The verdict it leads to.
     pub const fn verdict(self) -> Verdict {
         match self {

@@ -199,3 +199,16 @@ async fn law_8_a_correction_that_must_not_be_sent_leaves_its_reason_and_goes_whe
     scene.is_corrected().await;
     assert_eq!(scene.server.loop_of(&scene.ada).await, "OPEN waiting_for_release");
 }
+
+#[tokio::test]
+async fn law_8_who_moved_to_what_the_fix_does_not_reach_is_told_just_that() {
+    let scene = told().await;
+    scene.server.product_of("app", "", product::VersionScheme::Unspecified, &["2.3", "2.4"]).await;
+    scene.server.now_runs(&scene.ada, "2.3.9").await;
+    scene.server.run_until_idle().await;
+    let mails = scene.server.mail_to("ada@example.org");
+    assert_eq!(mails.len(), 2);
+    assert!(mails[1].text.contains("The reason: What you run does not have the fix yet."), "{}", mails[1].text);
+    scene.server.release(a_release("2.3.10").fixing(DEFECT)).await;
+    scene.is_told_again().await;
+}
