@@ -143,12 +143,12 @@ pub(crate) async fn refresh_states(txn: &mut Txn, clusters: &[ClusterId]) -> Res
         }
         facts.insert(cluster.id, facts_of);
     }
-    // Loops count only where a fix is out; elsewhere nobody has to count a large cluster's.
+    // Loops matter only where a fix is out; elsewhere nobody has to look for a large cluster's.
     let fixed: Vec<ClusterId> =
         facts.iter().filter(|(_, facts)| facts.fix_released > 0).map(|(&cluster, _)| cluster).collect();
-    for (cluster, (open, regressions)) in store::cluster::open_loops(&db, &fixed).await? {
+    for (cluster, loops) in store::cluster::loops(&db, &fixed).await? {
         let facts = facts.entry(cluster).or_default();
-        (facts.open_loops, facts.regressions) = (open, regressions);
+        (facts.open_loops, facts.regressions) = (loops.open, loops.regressed);
     }
 
     let changed: Vec<_> = rows

@@ -204,10 +204,10 @@ pub struct StateFacts {
     pub fix_merged: usize,
     /// Of them, fixed in a release that stands.
     pub fix_released: usize,
-    /// Reports whose loop is open.
-    pub open_loops: i64,
-    /// Of those, reports from a version that should have had the fix.
-    pub regressions: i64,
+    /// Whether the loop of any report is open.
+    pub open_loops: bool,
+    /// Whether that of a report from a version that should have had the fix is.
+    pub regressions: bool,
 }
 
 /// The state that follows from the facts. First match wins.
@@ -219,9 +219,9 @@ pub fn derive_state(facts: StateFacts) -> ClusterState {
         ClusterState::Open
     } else if awaited == 0 {
         ClusterState::ClosedWithoutFix
-    } else if facts.fix_released >= awaited && facts.regressions > 0 {
+    } else if facts.fix_released >= awaited && facts.regressions {
         ClusterState::Regressed
-    } else if facts.fix_released >= awaited && facts.open_loops == 0 {
+    } else if facts.fix_released >= awaited && !facts.open_loops {
         ClusterState::Resolved
     } else if facts.fix_released >= awaited {
         ClusterState::FixReleased
@@ -238,10 +238,10 @@ mod tests {
 
     #[test]
     fn law_6_a_closed_defect_is_merged_and_not_released() {
-        let facts = StateFacts { defects: 1, fix_merged: 1, open_loops: 3, ..StateFacts::default() };
+        let facts = StateFacts { defects: 1, fix_merged: 1, open_loops: true, ..StateFacts::default() };
         assert_eq!(derive_state(facts), ClusterState::FixMerged);
         assert_eq!(derive_state(StateFacts { fix_released: 1, ..facts }), ClusterState::FixReleased);
-        assert_eq!(derive_state(StateFacts { fix_released: 1, open_loops: 0, ..facts }), ClusterState::Resolved);
+        assert_eq!(derive_state(StateFacts { fix_released: 1, open_loops: false, ..facts }), ClusterState::Resolved);
     }
 
     #[test]

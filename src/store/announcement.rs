@@ -46,10 +46,11 @@ pub async fn open_of_clusters(db: &Reader<'_>, clusters: &[ClusterId]) -> Result
         let query = Entity::find()
             .filter(Column::TenantId.eq(db.tenant()))
             .filter(Column::ClusterId.is_in(chunk))
-            .filter(Column::State.is_in([AnnouncementState::AwaitingApproval, AnnouncementState::Approved]))
-            .order_by_desc(Column::Id);
+            .filter(Column::State.is_in([AnnouncementState::AwaitingApproval, AnnouncementState::Approved]));
         found.extend(query.all(db.db()).await?.into_iter().map(Announcement::from));
     }
+    // Sorted here: asked for an order, SQLite reads all of the tenant's announcements in it.
+    found.sort_by(|a, b| b.id.cmp(&a.id));
     Ok(found)
 }
 

@@ -384,37 +384,59 @@ pub async fn released_fixes(db: &Reader<'_>, defects: &[DefectId]) -> Result<Has
     Ok(fixes)
 }
 
-/// Of each cluster with open loops, how many there are, and how many of these report a regression.
-pub async fn open_loops(db: &Reader<'_>, clusters: &[ClusterId]) -> Result<HashMap<ClusterId, (i64, i64)>, StoreError> {
-    let mut counts: HashMap<ClusterId, (i64, i64)> = HashMap::new();
+/// Whether loops of a cluster are open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loops {
+    /// Any is.
+    pub open: bool,
+    /// Any because of a report from a version that should have had the fix.
+    pub regressed: bool,
+}
+
+/// Whether these clusters have open loops. Asked with every page of customers: nothing is counted, the search ends with
+/// the first one found, and begins with those who are told last.
+pub async fn loops(db: &Reader<'_>, clusters: &[ClusterId]) -> Result<HashMap<ClusterId, Loops>, StoreError> {
+    let mut loops = HashMap::new();
     for chunk in chunks(clusters.iter().copied()) {
-        let report_of_member: RelationDef = membership::Entity::belongs_to(report::Entity)
-            .from(membership::Column::ReportId)
-            .to(report::Column::Id)
-            .into();
-        let rows: Vec<(ClusterId, String, i64)> = membership::Entity::find()
-            .select_only()
-            .column(membership::Column::ClusterId)
-            .column(report::Column::LoopReason)
-            .column_as(report::Column::Id.count(), "report_count")
-            .join(JoinType::InnerJoin, report_of_member)
-            .filter(membership::Column::TenantId.eq(db.tenant()))
-            .filter(membership::Column::ClusterId.is_in(chunk))
-            .filter(report::Column::LoopState.eq(LoopState::Open))
-            .group_by(membership::Column::ClusterId)
-            .group_by(report::Column::LoopReason)
-            .into_tuple()
-            .all(db.db())
-            .await?;
-        for (cluster, reason, count) in rows {
-            let (open, regressions) = counts.entry(cluster).or_default();
-            *open += count;
-            if reason == Waiting::RegressionReported.reason() {
-                *regressions += count;
-            }
-        }
+        let rows: Vec<(ClusterId, bool, bool)> = loops_query(db, chunk).into_tuple().all(db.db()).await?;
+        loops.extend(rows.into_iter().map(|(id, open, regressed)| (id, Loops { open, regressed })));
     }
-    Ok(counts)
+    Ok(loops)
+}
+
+fn loops_query(db: &Reader<'_>, clusters: Vec<ClusterId>) -> sea_orm::Select<cluster::Entity> {
+    let report_id = || Expr::col((membership::Entity, membership::Column::ReportId));
+    let in_cluster = || {
+        Expr::col((membership::Entity, membership::Column::ClusterId)).equals((cluster::Entity, cluster::Column::Id))
+    };
+    let open = Query::select()
+        .expr(report_id())
+        .from(membership::Entity)
+        .inner_join(report::Entity, report_id().equals((report::Entity, report::Column::Id)))
+        .and_where(in_cluster())
+        .and_where(Expr::col((report::Entity, report::Column::LoopState)).eq(LoopState::Open))
+        .order_by((membership::Entity, membership::Column::CustomerId), sea_orm::Order::Desc)
+        .limit(1)
+        .to_owned();
+    // Few reports are regressions, and an index of those alone leads to them: SQLite takes the tables of a cross join
+    // in this order, and a partial index for a condition that it can read.
+    let regressed = Query::select()
+        .expr(report_id())
+        .from(report::Entity)
+        .cross_join(membership::Entity)
+        .and_where(report_id().equals((report::Entity, report::Column::Id)))
+        .and_where(in_cluster())
+        .and_where(Expr::cust(format!("report.loop_reason = '{}'", Waiting::RegressionReported.reason())))
+        .limit(1)
+        .to_owned();
+    let found = |select: SelectStatement| Expr::SubQuery(None, Box::new(select.into())).is_not_null();
+    cluster::Entity::find()
+        .select_only()
+        .column(cluster::Column::Id)
+        .column_as(found(open), "open")
+        .column_as(found(regressed), "regressed")
+        .filter(cluster::Column::TenantId.eq(db.tenant()))
+        .filter(cluster::Column::Id.is_in(clusters))
 }
 
 // Operations.

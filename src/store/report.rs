@@ -113,16 +113,19 @@ pub async fn by_ids(db: &Reader<'_>, ids: &[ReportId]) -> Result<Vec<PlacedRepor
 
 /// Reports by source and reference there, in any order. What does not exist is left out.
 pub async fn by_references(db: &Reader<'_>, references: &[(&str, &str)]) -> Result<Vec<PlacedReport>, StoreError> {
+    let mut by_source: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+    for (source, external_id) in references {
+        by_source.entry(source).or_default().push(external_id);
+    }
     let mut found = Vec::new();
-    for chunk in chunks(references.iter().copied()) {
-        let mut by_source: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
-        for (source, external_id) in chunk {
-            by_source.entry(source).or_default().push(external_id);
+    // One question for each source, of which a batch has few: SQLite answers one about several by reading all of the
+    // tenant's reports.
+    for (source, external_ids) in by_source {
+        for chunk in chunks(external_ids) {
+            let query =
+                placed(db).filter(report::Column::Source.eq(source)).filter(report::Column::ExternalId.is_in(chunk));
+            found.extend(all_placed(db, query).await?);
         }
-        let any = by_source.into_iter().fold(Condition::any(), |any, (source, external_ids)| {
-            any.add(report::Column::Source.eq(source).and(report::Column::ExternalId.is_in(external_ids)))
-        });
-        found.extend(all_placed(db, placed(db).filter(any)).await?);
     }
     Ok(found)
 }
@@ -135,9 +138,15 @@ pub async fn list(
     after: Option<ReportId>,
     size: u64,
 ) -> Result<Page<PlacedReport, ReportId>, StoreError> {
+    // By what a list of few is found: joined, SQLite would look for them among all of the tenant's reports.
+    let few = |places: Condition| {
+        let reports =
+            Query::select().column(membership::Column::ReportId).from(membership::Entity).cond_where(places).to_owned();
+        report::Column::Id.in_subquery(reports)
+    };
     let mut all = Condition::all()
-        .add_option(filter.cluster.map(|id| membership::Column::ClusterId.eq(id)))
-        .add_option(filter.customer.map(|id| report::Column::CustomerId.eq(id)))
+        .add_option(filter.cluster.map(|id| few(Condition::all().add(membership::Column::ClusterId.eq(id)))))
+        .add_option(filter.customer.map(|id| few(Condition::all().add(membership::Column::CustomerId.eq(id)))))
         .add_option(filter.product.map(|id| report::Column::ProductId.eq(id)))
         .add_option(filter.source.as_ref().map(|text| report::Column::Source.eq(text)))
         .add_option(filter.external_id.as_ref().map(|text| report::Column::ExternalId.eq(text)))
