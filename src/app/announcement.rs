@@ -21,6 +21,7 @@ use crate::store::dirty::{self, Subject};
 use crate::store::{self, Direction, Page, Reader, Txn};
 
 use super::auth::hex;
+use super::delivery::Outcomes;
 use super::reconcile::{self, Evaluation, usable_contact};
 use super::{App, Call, Error, Once, Resource, delivery, letter};
 
@@ -55,10 +56,9 @@ pub struct Preview {
     pub awaiting_approval: Option<Announcement>,
 }
 
-/// The digest over a whole plan, and how many it reaches and has reached.
-async fn plan_of(db: &Reader<'_>, id: AnnouncementId) -> Result<(String, i64, i64), Error> {
+/// The digest over a whole plan.
+async fn digest_of(db: &Reader<'_>, id: AnnouncementId) -> Result<String, Error> {
     let mut digest = Sha256::new();
-    let (mut recipients, mut told) = (0, 0);
     let mut after = None;
     loop {
         let page = store::delivery::plan(db, id, after, PLAN_PAGE).await?;
@@ -69,39 +69,98 @@ async fn plan_of(db: &Reader<'_>, id: AnnouncementId) -> Result<(String, i64, i6
                 delivery.customer_id, delivery.stage, delivery.version, delivery.channel
             );
             digest.update(line);
-            recipients += 1;
-            told += i64::from(delivery.state.may_have_told());
         }
         after = match page.last() {
-            Some(last) if u64::try_from(page.len()).unwrap_or(u64::MAX) == PLAN_PAGE => Some(last.customer_id),
-            _ => return Ok((hex(&digest.finalize()), recipients, told)),
+            Some(last) if u64::try_from(page.len()).unwrap_or(u64::MAX) == PLAN_PAGE => {
+                Some((last.customer_id, last.id))
+            }
+            _ => return Ok(hex(&digest.finalize())),
         };
     }
 }
 
-/// Brings announcements whose deliveries changed up to date: digest, counts, approval by policy, completion.
+/// How many an announcement reaches, and how many it has reached.
+async fn count(db: &Reader<'_>, id: AnnouncementId) -> Result<(i64, i64), Error> {
+    let (mut recipients, mut told) = (0, 0);
+    for (state, count) in store::delivery::count_by_state(db, id).await? {
+        recipients += if state == DeliveryState::Cancelled { 0 } else { count };
+        told += if state.may_have_told() { count } else { 0 };
+    }
+    Ok((recipients, told))
+}
+
+/// Brings announcements whose plan changed up to date: digest, counts, approval by policy, completion.
 pub(super) async fn settle_plans(txn: &mut Txn, touched: &BTreeSet<AnnouncementId>) -> Result<(), Error> {
-    let now = txn.now();
     for announcement in store::announcement::by_ids(&txn.read(), touched.iter().copied()).await? {
+        settle_plan(txn, announcement).await?;
+    }
+    Ok(())
+}
+
+/// The same for what a page of a cluster's walk left behind. The cluster's own announcements wait for the last page,
+/// and then all that are open are settled, whichever page changed them: a plan that is half made is neither small
+/// enough for the policy's approval nor what a person should look at.
+pub(super) async fn settle_page(
+    txn: &mut Txn,
+    cluster: ClusterId,
+    is_last: bool,
+    touched: &BTreeSet<AnnouncementId>,
+) -> Result<(), Error> {
+    let mut announcements = store::announcement::by_ids(&txn.read(), touched.iter().copied()).await?;
+    announcements.retain(|announcement| announcement.cluster_id != cluster);
+    if is_last {
+        announcements.extend(store::announcement::open_of_clusters(&txn.read(), &[cluster]).await?);
+    }
+    for announcement in announcements {
+        settle_plan(txn, announcement).await?;
+    }
+    Ok(())
+}
+
+async fn settle_plan(txn: &mut Txn, announcement: Announcement) -> Result<(), Error> {
+    let mut new = announcement.clone();
+    let (recipients, told) = count(&txn.read(), new.id).await?;
+    (new.recipient_count, new.told_count) = (recipients, told);
+    // What was approved keeps the digest it was approved under.
+    if new.state == AnnouncementState::AwaitingApproval || new.approved_by.as_deref() == Some(APPROVED_BY_POLICY) {
+        new.plan_digest = digest_of(&txn.read(), new.id).await?;
+    }
+    if new.state == AnnouncementState::AwaitingApproval && recipients > 0 && is_small_enough(txn, &new).await? {
+        approve(txn, &mut new, APPROVED_BY_POLICY).await?;
+    }
+    delivery::complete_if_finished(txn, &mut new).await?;
+    save(txn, &announcement, new).await
+}
+
+/// Whether nobody has to be asked. While the cluster's customers are still being looked at, nobody knows how many it
+/// will be.
+async fn is_small_enough(txn: &Txn, announcement: &Announcement) -> Result<bool, Error> {
+    let Some(threshold) = txn.policy().approval_threshold else { return Ok(true) };
+    if u64::try_from(announcement.recipient_count).is_ok_and(|recipients| recipients > threshold) {
+        return Ok(false);
+    }
+    Ok(dirty::find(txn, Subject::Cluster(announcement.cluster_id)).await?.is_none())
+}
+
+/// Adds what came of deliveries to the counts of their announcements. Counted anew with every outcome, a large
+/// announcement would be read as often as it has recipients.
+pub(super) async fn add_outcomes(txn: &mut Txn, outcomes: &Outcomes) -> Result<(), Error> {
+    for announcement in store::announcement::by_ids(&txn.read(), outcomes.keys().copied()).await? {
         let mut new = announcement.clone();
-        let (digest, recipients, told) = plan_of(&txn.read(), new.id).await?;
-        // What was approved keeps the digest it was approved under.
-        if new.state == AnnouncementState::AwaitingApproval || new.approved_by.as_deref() == Some(APPROVED_BY_POLICY) {
-            new.plan_digest = digest;
-        }
-        (new.recipient_count, new.told_count) = (recipients, told);
-        let small_enough = txn
-            .policy()
-            .approval_threshold
-            .is_none_or(|threshold| u64::try_from(recipients).is_ok_and(|recipients| recipients <= threshold));
-        if new.state == AnnouncementState::AwaitingApproval && small_enough && recipients > 0 {
-            approve(txn, &mut new, APPROVED_BY_POLICY).await?;
+        for state in &outcomes[&new.id] {
+            new.told_count += i64::from(state.may_have_told());
+            new.recipient_count -= i64::from(*state == DeliveryState::Cancelled);
         }
         delivery::complete_if_finished(txn, &mut new).await?;
-        if new != announcement {
-            new.update_time = now;
-            store::announcement::update(txn, new).await?;
-        }
+        save(txn, &announcement, new).await?;
+    }
+    Ok(())
+}
+
+async fn save(txn: &Txn, before: &Announcement, mut after: Announcement) -> Result<(), Error> {
+    if after != *before {
+        after.update_time = txn.now();
+        store::announcement::update(txn, after).await?;
     }
     Ok(())
 }
@@ -185,12 +244,12 @@ impl App {
             }
             AnnouncementState::AwaitingApproval => {}
         }
-        let (digest, recipients, _) = plan_of(&txn.read(), id).await?;
+        let digest = digest_of(&txn.read(), id).await?;
         if digest != plan_digest {
             return Err(Error::PlanChanged { id: id.to_string(), digest });
         }
         announcement.plan_digest = digest;
-        announcement.recipient_count = recipients;
+        (announcement.recipient_count, _) = count(&txn.read(), id).await?;
         approve(&mut txn, &mut announcement, &call.actor()).await?;
         store::announcement::update(&txn, announcement.clone()).await?;
         self.remember(&txn, call, "ApproveAnnouncement", &body, json!({"announcement_id": id})).await?;

@@ -6,13 +6,14 @@
 //! as one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use secrecy::SecretString;
 use serde_json::json;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use url::Url;
 
 use crate::channel::egress::EgressPolicy;
@@ -20,7 +21,9 @@ use crate::channel::template::{self, Rendered};
 use crate::channel::{self, Channels, Message};
 use crate::domain::announcement::{Announcement, AnnouncementState, Stage};
 use crate::domain::customer::{ChannelKind, ContactPoint, ContactState};
-use crate::domain::delivery::{Attempt, AttemptOutcome, Delivery, DeliveryState, Outcome, RetrySchedule, Settled};
+use crate::domain::delivery::{
+    Attempt, AttemptOutcome, Delivery, DeliveryState, Outcome, RetrySchedule, Settled, UNWRITABLE,
+};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::id::{AnnouncementId, AttemptId, ClusterId, CustomerId, DeliveryId, ProductId};
 use crate::domain::ledger::{CANCELLED_BY_PERSON, Statement, StatementState};
@@ -29,6 +32,7 @@ use crate::domain::time::Timestamp;
 use crate::store::dirty::{self, Subject};
 use crate::store::tenant::WebhookSecrets;
 use crate::store::{self, TenantScope, Txn};
+use crate::telemetry::chain;
 
 use super::reconcile::{self, Evaluation, usable_contact};
 use super::{App, Error, Progress, announcement, cluster, letter};
@@ -126,10 +130,8 @@ const MAX_DETAIL: usize = 1_000;
 impl App {
     /// Sends one batch of what is due. `More` if there was anything.
     pub async fn deliver_once(&self, now: Timestamp) -> Result<Progress, Error> {
-        let mut pushed = self.delivery.enabled();
-        pushed.retain(|&kind| kind != ChannelKind::Stream);
         let limit = u64::try_from(self.delivery.settings.batch).unwrap_or(u64::MAX);
-        let due = store::delivery::due(&self.store, &pushed, now, limit).await?;
+        let due = store::delivery::due(&self.store, now, limit).await?;
         if due.is_empty() {
             return Ok(Progress::Idle);
         }
@@ -137,11 +139,24 @@ impl App {
         for (scope, id) in due {
             by_scope.entry(scope.tenant()).or_insert_with(|| (scope, Vec::new())).1.push(id);
         }
+        // One tenant is claimed after the other, and all send side by side: none waits for another one's slow receivers.
+        let mut sending = FuturesUnordered::new();
+        let mut destinations = Destinations::default();
+        let mut result = Ok(Progress::More);
         for (scope, ids) in by_scope.into_values() {
-            let claimed = self.claim(scope, &ids, self.delivery.settings.lease, now).await?;
-            self.send_all(scope, claimed).await?;
+            // The lease begins with the claim, whenever the pass began: one that was over before its send is would let
+            // another replica send the same.
+            let lease = self.delivery.settings.lease;
+            match self.claim(scope, &ids, lease, self.clock.now(), &mut destinations).await {
+                Ok(claimed) => sending.push(self.send_all(scope, claimed)),
+                // What goes wrong for one breaks off nobody else's sends, which would then have an unknown outcome.
+                Err(error) => result = Err(error),
+            }
         }
-        Ok(Progress::More)
+        while let Some(sent) = sending.next().await {
+            result = result.and_then(|progress| sent.map(|()| progress));
+        }
+        result
     }
 
     /// Sends what was claimed, all at once, and records outcomes as they come.
@@ -150,7 +165,7 @@ impl App {
         while let Some(first) = sending.next().await {
             let mut done = vec![first];
             // What has finished meanwhile shares the transaction.
-            while let Some(Some(next)) = futures::FutureExt::now_or_never(sending.next()) {
+            while let Some(Some(next)) = sending.next().now_or_never() {
                 done.push(next);
             }
             self.record_outcomes(scope, done, self.clock.now()).await?;
@@ -163,7 +178,11 @@ impl App {
         let (outcome, detail) = match self.delivery.channels.find(channel_name(delivery.channel)) {
             None => (Outcome::Retry { not_before: None }, "the channel is not configured any more".to_owned()),
             Some(channel) => {
-                let outcome = channel.send(&claimed.message).await;
+                // The panic hook has logged where; the other sends of the batch go on.
+                let outcome = AssertUnwindSafe(channel.send(&claimed.message)).catch_unwind().await;
+                let outcome = outcome.unwrap_or_else(|_| channel::Outcome::Unknown {
+                    detail: "AMBIGUOUS: the channel failed in the middle of the attempt".to_owned(),
+                });
                 let detail = outcome.detail().chars().take(MAX_DETAIL).collect();
                 (read_outcome(outcome), detail)
             }
@@ -178,6 +197,7 @@ impl App {
         ids: &[DeliveryId],
         lease: Duration,
         now: Timestamp,
+        destinations: &mut Destinations,
     ) -> Result<Vec<Claimed>, Error> {
         let mut txn = self.store.begin_system(scope, now).await?;
         let due = store::delivery::still_due(&txn, ids).await?;
@@ -190,14 +210,14 @@ impl App {
         // The whole truth once more: what stopped being true since it was planned is cancelled here.
         let policy = txn.policy().clone();
         let mut page = reconcile::evaluate(&txn.read(), &policy, now, &customers).await?;
-        let mut applied = reconcile::apply(&mut txn, &mut page, &enabled).await?;
+        let applied = reconcile::apply(&mut txn, &mut page, &enabled).await?;
         let ids: Vec<DeliveryId> = due.iter().map(|delivery| delivery.id).collect();
         let due = store::delivery::still_due(&txn, &ids).await?;
         let evaluations: HashMap<CustomerId, &Evaluation> =
             page.evaluations.iter().map(|evaluation| (evaluation.customer.id, evaluation)).collect();
 
         let mut facts = LetterFacts::load(&txn, &due, &page.evaluations).await?;
-        let mut per_destination: HashMap<String, usize> = HashMap::new();
+        let mut outcomes = Outcomes::default();
         let mut claimed = Vec::new();
         for mut delivery in due {
             let Some(evaluation) = evaluations.get(&delivery.customer_id) else { continue };
@@ -211,7 +231,7 @@ impl App {
                         (DeliveryState::Suppressed, reason)
                     };
                     finish(&mut txn, &mut delivery, state, reason).await?;
-                    applied.touched.insert(delivery.announcement_id);
+                    note(&mut outcomes, &delivery);
                     continue;
                 }
             };
@@ -222,7 +242,7 @@ impl App {
                 store::delivery::update(&txn, delivery).await?;
                 continue;
             }
-            let sends = per_destination.entry(destination(contact)).or_default();
+            let sends = destinations.entry(destination(contact)).or_default();
             if *sends >= self.delivery.settings.per_destination {
                 continue; // Still due: the next batch takes it.
             }
@@ -231,33 +251,54 @@ impl App {
                 if delivery.may_have_arrived() {
                     // Another address would be a second telling.
                     finish(&mut txn, &mut delivery, DeliveryState::Unconfirmed, OUTCOME_UNKNOWN).await?;
-                    applied.touched.insert(delivery.announcement_id);
+                    note(&mut outcomes, &delivery);
                     continue;
                 }
                 delivery.contact_point_id = contact.id;
                 delivery.contact_attempt_count = 0;
             }
             restate(&txn, &mut delivery, evaluation, &page.world).await?;
-            delivery.channel = contact.channel;
-            delivery.state = DeliveryState::Sending;
-            delivery.reason.clear();
-            delivery.attempt_count += 1;
-            delivery.contact_attempt_count += 1;
-            delivery.lease_token += 1;
-            delivery.lease_expire_time = Some(now + lease);
-            delivery.update_time = now;
-            claimed.push(self.prepare(&mut facts, delivery, contact, evaluation)?);
+            let sending = Delivery {
+                channel: contact.channel,
+                state: DeliveryState::Sending,
+                reason: String::new(),
+                attempt_count: delivery.attempt_count + 1,
+                contact_attempt_count: delivery.contact_attempt_count + 1,
+                lease_token: delivery.lease_token + 1,
+                lease_expire_time: Some(now + lease),
+                update_time: now,
+                ..delivery.clone()
+            };
+            match self.prepare(&mut facts, sending, contact, evaluation) {
+                Ok(ready) => claimed.push(ready),
+                // One letter that cannot be written must not keep back everybody else's.
+                Err(error) => {
+                    error!(delivery.id = %delivery.id, error = %chain(&error), "the letter of a delivery cannot be written");
+                    finish(&mut txn, &mut delivery, DeliveryState::Failed, UNWRITABLE).await?;
+                    note(&mut outcomes, &delivery);
+                }
+            }
         }
         for claimed in &claimed {
             store::delivery::update(&txn, claimed.delivery.clone()).await?;
         }
         store::delivery::insert_attempts(&txn, claimed.iter().map(started).collect()).await?;
         for mut delivery in left_behind {
-            applied.touched.insert(delivery.announcement_id);
             let lost = "the process that sent it went away before it could record the outcome";
             self.settle(&mut txn, &mut delivery, &Outcome::Unknown, lost).await?;
+            note(&mut outcomes, &delivery);
         }
-        self.finish_delivering(txn, applied.touched, applied.clusters, applied.again).await?;
+        for &(subject, due) in &applied.again {
+            dirty::mark(&txn, [subject], due.max(now)).await?;
+        }
+        announcement::settle_plans(&mut txn, &applied.touched).await?;
+        // Those were counted afresh just now.
+        outcomes.retain(|announcement, _| !applied.touched.contains(announcement));
+        announcement::add_outcomes(&mut txn, &outcomes).await?;
+        let clusters: Vec<ClusterId> = applied.clusters.into_iter().collect();
+        cluster::refresh_states(&mut txn, &clusters).await?;
+        txn.commit().await?;
+        self.wake.committed();
         Ok(claimed)
     }
 
@@ -358,7 +399,7 @@ impl App {
                 .into_iter()
                 .map(|delivery| (delivery.id, delivery))
                 .collect();
-        let mut touched = BTreeSet::new();
+        let mut outcomes = Outcomes::default();
         let mut applied = Vec::new();
         for reported in reported {
             let Some(delivery) = deliveries.get_mut(&reported.delivery) else { continue };
@@ -367,11 +408,13 @@ impl App {
                 warn!(delivery.id = %id, "an outcome of {id} came after its lease had ended and changes nothing");
                 continue;
             }
-            touched.insert(delivery.announcement_id);
             self.settle(&mut txn, delivery, &reported.outcome, &reported.detail).await?;
+            note(&mut outcomes, delivery);
             applied.push(delivery.id);
         }
-        self.finish_delivering(txn, touched, BTreeSet::new(), Vec::new()).await?;
+        announcement::add_outcomes(&mut txn, &outcomes).await?;
+        txn.commit().await?;
+        self.wake.committed();
         Ok(applied)
     }
 
@@ -386,7 +429,12 @@ impl App {
         let now = txn.now();
         let detail: String = detail.chars().take(MAX_DETAIL).collect();
         store::delivery::finish_attempt(txn, delivery.id, delivery.lease_token, outcome.record(), &detail).await?;
-        let settled = delivery.settle(outcome, &self.delivery.settings.schedule, now, rand::random());
+        let first_try = match outcome {
+            Outcome::Retry { .. } | Outcome::Unknown => store::delivery::first_try_time(&txn.read(), delivery).await?,
+            Outcome::Delivered | Outcome::Rejected { .. } => None,
+        };
+        let first_try = first_try.unwrap_or(now);
+        let settled = delivery.settle(outcome, &self.delivery.settings.schedule, first_try, now, rand::random());
         let goes_on = matches!(settled, Settled::Again(_) | Settled::NextContact { .. });
         let is_stopped = goes_on && is_cancelled(txn, delivery.announcement_id).await?;
         match settled {
@@ -455,24 +503,14 @@ impl App {
         store::delivery::update(txn, delivery.clone()).await?;
         Ok(())
     }
+}
 
-    async fn finish_delivering(
-        &self,
-        mut txn: Txn,
-        touched: BTreeSet<AnnouncementId>,
-        clusters: BTreeSet<ClusterId>,
-        again: Vec<(Subject, Timestamp)>,
-    ) -> Result<(), Error> {
-        let now = txn.now();
-        for (subject, due) in again {
-            dirty::mark(&txn, [subject], due.max(now)).await?;
-        }
-        announcement::settle_plans(&mut txn, &touched).await?;
-        let clusters: Vec<ClusterId> = clusters.into_iter().collect();
-        cluster::refresh_states(&mut txn, &clusters).await?;
-        txn.commit().await?;
-        self.wake.committed();
-        Ok(())
+/// The final states that deliveries came to, by announcement.
+pub(super) type Outcomes = BTreeMap<AnnouncementId, Vec<DeliveryState>>;
+
+fn note(outcomes: &mut Outcomes, delivery: &Delivery) {
+    if delivery.state.is_final() {
+        outcomes.entry(delivery.announcement_id).or_default().push(delivery.state);
     }
 }
 
@@ -575,6 +613,9 @@ fn read_outcome(outcome: channel::Outcome) -> Outcome {
     }
 }
 
+/// Sends at once, by where they go; over all tenants of a pass.
+type Destinations = HashMap<String, usize>;
+
 /// What a limit of sends at once is counted by: the mail domain, or the webhook's host.
 fn destination(contact: &ContactPoint) -> String {
     let address = &contact.canonical_address;
@@ -634,7 +675,7 @@ impl LetterFacts {
 pub(super) async fn complete_if_finished(txn: &mut Txn, announcement: &mut Announcement) -> Result<(), Error> {
     if announcement.state == AnnouncementState::Approved
         && announcement.recipient_count > 0
-        && store::delivery::count_unfinished(&txn.read(), announcement.id).await? == 0
+        && !store::delivery::any_unfinished(&txn.read(), announcement.id).await?
     {
         announcement.state = AnnouncementState::Completed;
         txn.record(NewEvent::new(EventKind::AnnouncementCompleted, announcement.id).cluster(announcement.cluster_id));
@@ -655,6 +696,7 @@ impl App {
         if due.is_empty() {
             return Ok(Vec::new());
         }
-        self.claim(call.scope, &due, self.delivery.settings.stream_lease, now).await
+        let lease = self.delivery.settings.stream_lease;
+        self.claim(call.scope, &due, lease, now, &mut Destinations::default()).await
     }
 }

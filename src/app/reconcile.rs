@@ -15,7 +15,7 @@ use tracing::debug;
 use crate::domain::announcement::{APPROVED_BY_POLICY, Announcement, AnnouncementState, Stage};
 use crate::domain::coverage::{Coverage, Verdict};
 use crate::domain::customer::{ChannelKind, ContactPoint, ContactState, Customer};
-use crate::domain::delivery::{Delivery, DeliveryState, REJECTED, RETRIES_EXHAUSTED};
+use crate::domain::delivery::{Delivery, DeliveryState, REJECTED, RETRIES_EXHAUSTED, UNWRITABLE};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::id::{AnnouncementId, ClusterId, CustomerId, DeliveryId, ReleaseId, StatementId};
 use crate::domain::ledger::{self, Due, Statement, StatementState};
@@ -23,14 +23,17 @@ use crate::domain::policy::Policy;
 use crate::domain::statements::{self, CustomerFacts, Outlook, Standing, Waiting, World};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
-use crate::store::dirty::{self, Mark, Subject};
+use crate::store::dirty::{self, DirtyKind, Mark, Subject};
 use crate::store::statement::ReportBrief;
 use crate::store::{self, Reader, TenantScope, Txn};
 
 use super::{App, Error, Progress, announcement, cluster, delivery, world};
 
-/// Marks taken up in one turn.
-const MARKS: u64 = 256;
+/// Customers taken up in one turn, in one transaction.
+const CUSTOMERS: u64 = 256;
+/// Clusters taken up in one turn, each for one page in a transaction of its own. Customers are looked at first, because
+/// they are quickly done; but however many there are, clusters have their turn.
+const CLUSTERS: u64 = 16;
 /// Clusters marked by one sweep.
 const SWEEP: u64 = 256;
 
@@ -189,7 +192,7 @@ pub(crate) async fn apply(txn: &mut Txn, page: &mut Page, enabled: &[ChannelKind
     let spoken_of: Vec<ClusterId> = spoken_of.into_iter().collect();
     let mut open = HashMap::new();
     for announcement in store::announcement::open_of_clusters(&txn.read(), &spoken_of).await? {
-        let automatic = txn.policy().approval_threshold.is_none();
+        let automatic = txn.policy().approval_threshold.is_none() || announcement.stage == Stage::Correction;
         // An approved plan is closed, unless nobody had to be asked for it.
         if announcement.state == AnnouncementState::AwaitingApproval || automatic {
             open.entry((announcement.cluster_id, announcement.stage)).or_insert(announcement);
@@ -309,7 +312,7 @@ impl Writer<'_> {
         });
         let failed = slots
             .filter_map(|slot| evaluation.statements.iter().find(|statement| statement.id == slot))
-            .filter(|statement| [REJECTED, RETRIES_EXHAUSTED].contains(&statement.reason.as_str()))
+            .filter(|statement| [REJECTED, RETRIES_EXHAUSTED, UNWRITABLE].contains(&statement.reason.as_str()))
             .map(|statement| statement.update_time)
             .max();
         failed.is_none_or(|failed| {
@@ -512,19 +515,22 @@ impl Writer<'_> {
 impl App {
     /// Works on the dirty marks that are due. `More` if it found any.
     pub async fn reconcile_once(&self, now: Timestamp) -> Result<Progress, Error> {
-        let marks = dirty::due(&self.store, now, MARKS).await?;
-        if marks.is_empty() {
+        let customers = dirty::due(&self.store, DirtyKind::Customer, now, CUSTOMERS).await?;
+        let clusters = dirty::due(&self.store, DirtyKind::Cluster, now, CLUSTERS).await?;
+        if customers.is_empty() && clusters.is_empty() {
             return Ok(Progress::Idle);
         }
-        let mut customers: HashMap<TenantScope, Vec<Mark>> = HashMap::new();
-        for mark in marks {
-            match mark.subject {
-                Subject::Customer(_) => customers.entry(mark.scope).or_default().push(mark),
-                Subject::Cluster(id) => self.reconcile_cluster(mark, id, now).await?,
-            }
+        let mut by_scope: HashMap<TenantScope, Vec<Mark>> = HashMap::new();
+        for mark in customers {
+            by_scope.entry(mark.scope).or_default().push(mark);
         }
-        for (scope, marks) in customers {
+        for (scope, marks) in by_scope {
             self.reconcile_customers(scope, marks, now).await?;
+        }
+        for mark in clusters {
+            if let Subject::Cluster(id) = mark.subject {
+                self.reconcile_cluster(mark, id, now).await?;
+            }
         }
         Ok(Progress::More)
     }
@@ -542,7 +548,8 @@ impl App {
         let policy = txn.policy().clone();
         let mut page = evaluate(&txn.read(), &policy, now, &customers).await?;
         let applied = apply(&mut txn, &mut page, &self.delivery.enabled()).await?;
-        self.finish_page(txn, applied, true).await
+        announcement::settle_plans(&mut txn, &applied.touched).await?;
+        self.finish_page(txn, applied).await
     }
 
     /// One page of a cluster's customers.
@@ -564,16 +571,14 @@ impl App {
         let mut applied = apply(&mut txn, &mut page, &self.delivery.enabled()).await?;
         applied.clusters.insert(id);
         debug!(cluster.id = %id, customer_count = customers.len(), is_last, "reconciled a page of {id}");
-        self.finish_page(txn, applied, is_last).await
+        announcement::settle_page(&mut txn, id, is_last, &applied.touched).await?;
+        self.finish_page(txn, applied).await
     }
 
-    async fn finish_page(&self, mut txn: Txn, applied: Applied, settle: bool) -> Result<(), Error> {
+    async fn finish_page(&self, mut txn: Txn, applied: Applied) -> Result<(), Error> {
         let now = txn.now();
         for (subject, due) in &applied.again {
             dirty::mark(&txn, [*subject], (*due).max(now)).await?;
-        }
-        if settle {
-            announcement::settle_plans(&mut txn, &applied.touched).await?;
         }
         let clusters: Vec<ClusterId> = applied.clusters.into_iter().collect();
         cluster::refresh_states(&mut txn, &clusters).await?;

@@ -249,7 +249,7 @@ pub struct DeliveryConfig {
     pub retry_schedule: Vec<Duration>,
     /// The share by which each pause is made shorter or longer, 0 to 1.
     pub jitter: f64,
-    /// Older deliveries are given up.
+    /// An address that was first tried longer ago is given up.
     #[serde(with = "text::duration")]
     #[schemars(with = "String")]
     pub max_age: Duration,

@@ -175,7 +175,8 @@ pub struct RetrySchedule {
     pub delays: Vec<Duration>,
     /// How far a pause is varied, as a share of it: 0.2 is ±20 %.
     pub jitter: f64,
-    /// A delivery older than this has failed.
+    /// A contact point that was first tried longer ago than this has failed. It is not the age of the delivery: that may
+    /// have waited for days for a person's approval or for the morning before anything was tried.
     pub max_age: Duration,
 }
 
@@ -183,6 +184,8 @@ pub struct RetrySchedule {
 pub const REJECTED: &str = "rejected";
 /// Why a delivery failed whose tries are used up.
 pub const RETRIES_EXHAUSTED: &str = "retries_exhausted";
+/// Why a delivery failed whose letter could not be written.
+pub const UNWRITABLE: &str = "unwritable";
 
 /// What follows from an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,12 +211,21 @@ impl Delivery {
         self.unknown_count > 0
     }
 
-    /// What follows from a try's outcome. `dice` is a random number from 0 to 1.
+    /// What follows from a try's outcome. `first_try` is when its contact point was first tried; `dice` is a random
+    /// number from 0 to 1.
     ///
     /// An unknown outcome is repeated only under the delivery's own id. A webhook's or stream's receiver drops the
     /// second of two equal ids, so those are repeated like any other failure. Mail servers promise no such thing: the
     /// same Message-ID is sent once more, and then the delivery is UNCONFIRMED.
-    pub fn settle(&self, outcome: &Outcome, schedule: &RetrySchedule, now: Timestamp, dice: f64) -> Settled {
+    pub fn settle(
+        &self,
+        outcome: &Outcome,
+        schedule: &RetrySchedule,
+        first_try: Timestamp,
+        now: Timestamp,
+        dice: f64,
+    ) -> Settled {
+        let next_try = |not_before| self.next_try(schedule, first_try, now, dice, not_before);
         match outcome {
             Outcome::Delivered => Settled::Told,
             Outcome::Rejected { bounced: true } => Settled::NextContact { reason: "bounced", bounced: true },
@@ -224,11 +236,11 @@ impl Delivery {
             }
             Outcome::Rejected { bounced: false } => Settled::NextContact { reason: REJECTED, bounced: false },
             Outcome::Unknown if self.channel == ChannelKind::Email && self.unknown_count >= 1 => Settled::Unconfirmed,
-            Outcome::Unknown => match self.next_try(schedule, now, dice, None) {
+            Outcome::Unknown => match next_try(None) {
                 Some(time) => Settled::Again(time),
                 None => Settled::Unconfirmed,
             },
-            Outcome::Retry { not_before } => match self.next_try(schedule, now, dice, *not_before) {
+            Outcome::Retry { not_before } => match next_try(*not_before) {
                 Some(time) => Settled::Again(time),
                 // It may have arrived in an earlier try of unknown outcome: another address would be a second telling.
                 None if self.unknown_count > 0 => Settled::Unconfirmed,
@@ -240,6 +252,7 @@ impl Delivery {
     fn next_try(
         &self,
         schedule: &RetrySchedule,
+        first_try: Timestamp,
         now: Timestamp,
         dice: f64,
         not_before: Option<Duration>,
@@ -248,7 +261,7 @@ impl Delivery {
         let delay = schedule.delays.get(failed)?;
         let varied = delay.mul_f64(1.0 + schedule.jitter * (2.0 * dice - 1.0));
         let time = now + varied.max(not_before.unwrap_or_default());
-        (time.since(self.create_time) <= schedule.max_age).then_some(time)
+        (time.since(first_try) <= schedule.max_age).then_some(time)
     }
 }
 
@@ -296,10 +309,10 @@ mod tests {
     fn law_9_a_mail_of_unknown_outcome_is_repeated_once_and_then_unconfirmed() {
         let now = Timestamp::from_micros(0);
         let mut mail = delivery(ChannelKind::Email);
-        assert!(matches!(mail.settle(&Outcome::Unknown, &schedule(), now, 0.5), Settled::Again(_)));
+        assert!(matches!(mail.settle(&Outcome::Unknown, &schedule(), now, now, 0.5), Settled::Again(_)));
         mail.unknown_count = 1;
         mail.contact_attempt_count = 2;
-        assert_eq!(mail.settle(&Outcome::Unknown, &schedule(), now, 0.5), Settled::Unconfirmed);
+        assert_eq!(mail.settle(&Outcome::Unknown, &schedule(), now, now, 0.5), Settled::Unconfirmed);
     }
 
     #[test]
@@ -307,7 +320,8 @@ mod tests {
         let mut mail = delivery(ChannelKind::Email);
         mail.unknown_count = 1;
         mail.contact_attempt_count = 3;
-        let settled = mail.settle(&Outcome::Retry { not_before: None }, &schedule(), Timestamp::from_micros(0), 0.5);
+        let now = Timestamp::from_micros(0);
+        let settled = mail.settle(&Outcome::Retry { not_before: None }, &schedule(), now, now, 0.5);
         assert_eq!(settled, Settled::Unconfirmed);
     }
 
@@ -316,11 +330,11 @@ mod tests {
         let now = Timestamp::from_micros(1_000_000);
         let webhook = delivery(ChannelKind::Webhook);
         for (dice, seconds) in [(0.0, 4), (0.5, 5), (1.0, 6)] {
-            let settled = webhook.settle(&Outcome::Retry { not_before: None }, &schedule(), now, dice);
+            let settled = webhook.settle(&Outcome::Retry { not_before: None }, &schedule(), now, now, dice);
             assert_eq!(settled, Settled::Again(now + Duration::from_secs(seconds)));
         }
         let wish = Outcome::Retry { not_before: Some(Duration::from_secs(60)) };
-        assert_eq!(webhook.settle(&wish, &schedule(), now, 0.5), Settled::Again(now + Duration::from_secs(60)));
+        assert_eq!(webhook.settle(&wish, &schedule(), now, now, 0.5), Settled::Again(now + Duration::from_secs(60)));
     }
 
     #[test]
@@ -329,9 +343,12 @@ mod tests {
         webhook.contact_attempt_count = 3;
         let exhausted = Settled::NextContact { reason: RETRIES_EXHAUSTED, bounced: false };
         let retry = Outcome::Retry { not_before: None };
-        assert_eq!(webhook.settle(&retry, &schedule(), Timestamp::from_micros(0), 0.5), exhausted);
+        let start = Timestamp::from_micros(0);
+        assert_eq!(webhook.settle(&retry, &schedule(), start, start, 0.5), exhausted);
         webhook.contact_attempt_count = 1;
-        let late = Timestamp::from_micros(0) + Duration::from_secs(3600);
-        assert_eq!(webhook.settle(&retry, &schedule(), late, 0.5), exhausted);
+        let late = start + Duration::from_secs(3600);
+        assert_eq!(webhook.settle(&retry, &schedule(), start, late, 0.5), exhausted);
+        // What waited for its first try is not old.
+        assert_eq!(webhook.settle(&retry, &schedule(), late, late, 0.5), Settled::Again(late + Duration::from_secs(5)));
     }
 }

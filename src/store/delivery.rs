@@ -1,7 +1,7 @@
 //! Deliveries and their tries: a queue in the database, worked on under leases.
 
 use sea_orm::sea_query::{Cond, Expr, ExprTrait};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use crate::domain::announcement::Stage;
 use crate::domain::customer::ChannelKind;
@@ -45,22 +45,26 @@ fn is_due(now: Timestamp) -> Cond {
         )
 }
 
-/// The deliveries of all tenants that are due on these channels, longest due first.
-pub async fn due(
-    store: &Store,
-    channels: &[ChannelKind],
-    now: Timestamp,
-    limit: u64,
-) -> Result<Vec<(TenantScope, DeliveryId)>, StoreError> {
-    let rows: Vec<(TenantId, DeliveryId)> = delivery::Entity::find()
+/// What is due, longest due first, read along the index of what is not finished. The states are written out, because
+/// SQLite uses a partial index only for a condition that it can read. What is being sent was due when it was claimed,
+/// so one time bounds both kinds.
+fn queue(now: Timestamp, limit: u64) -> Select<delivery::Entity> {
+    delivery::Entity::find()
         .select_only()
-        .columns([delivery::Column::TenantId, delivery::Column::Id])
-        .filter(delivery::Column::State.is_in([DeliveryState::Pending, DeliveryState::Sending]))
+        .filter(Expr::cust("state IN ('PENDING', 'SENDING')"))
+        .filter(delivery::Column::NextAttemptTime.lte(now))
         .filter(is_due(now))
-        .filter(delivery::Column::Channel.is_in(channels.iter().copied()))
         .order_by_asc(delivery::Column::NextAttemptTime)
         .order_by_asc(delivery::Column::Id)
         .limit(limit)
+}
+
+/// The deliveries of all tenants that are due, longest due first; but for the stream's, which wait for whoever watches.
+/// Those on a channel that is not configured any more are among them: another has to be found, or a reason given.
+pub async fn due(store: &Store, now: Timestamp, limit: u64) -> Result<Vec<(TenantScope, DeliveryId)>, StoreError> {
+    let rows: Vec<(TenantId, DeliveryId)> = queue(now, limit)
+        .columns([delivery::Column::TenantId, delivery::Column::Id])
+        .filter(delivery::Column::Channel.ne(ChannelKind::Stream))
         .into_tuple()
         .all(&store.read)
         .await?;
@@ -74,16 +78,10 @@ pub async fn due_of_tenant(
     now: Timestamp,
     limit: u64,
 ) -> Result<Vec<DeliveryId>, StoreError> {
-    Ok(delivery::Entity::find()
-        .select_only()
+    Ok(queue(now, limit)
         .column(delivery::Column::Id)
         .filter(delivery::Column::TenantId.eq(db.tenant()))
-        .filter(delivery::Column::State.is_in([DeliveryState::Pending, DeliveryState::Sending]))
-        .filter(is_due(now))
         .filter(delivery::Column::Channel.eq(channel))
-        .order_by_asc(delivery::Column::NextAttemptTime)
-        .order_by_asc(delivery::Column::Id)
-        .limit(limit)
         .into_tuple()
         .all(db.db())
         .await?)
@@ -158,11 +156,12 @@ pub async fn list(
     Ok(Page::cut(rows.into_iter().map(Delivery::from).collect(), size, |delivery: &Delivery| delivery.id))
 }
 
-/// A page of an announcement's deliveries by customer: the order its plan digest is made in.
+/// A page of an announcement's deliveries, by customer and age: the order its plan digest is made in. A customer may
+/// have several, one for each defect that was fixed meanwhile.
 pub async fn plan(
     db: &Reader<'_>,
     announcement: AnnouncementId,
-    after: Option<CustomerId>,
+    after: Option<(CustomerId, DeliveryId)>,
     size: u64,
 ) -> Result<Vec<Delivery>, StoreError> {
     let mut query = delivery::Entity::find()
@@ -170,22 +169,41 @@ pub async fn plan(
         .filter(delivery::Column::AnnouncementId.eq(announcement))
         .filter(delivery::Column::State.ne(DeliveryState::Cancelled))
         .order_by_asc(delivery::Column::CustomerId)
+        .order_by_asc(delivery::Column::Id)
         .limit(size);
-    if let Some(after) = after {
-        query = query.filter(delivery::Column::CustomerId.gt(after));
+    if let Some((customer, id)) = after {
+        let later = delivery::Column::CustomerId.gt(customer).or(delivery::Column::Id.gt(id));
+        query = query.filter(delivery::Column::CustomerId.gte(customer).and(later));
     }
     Ok(query.all(db.db()).await?.into_iter().map(Delivery::from).collect())
 }
 
-/// How many deliveries of an announcement are not final yet.
-pub async fn count_unfinished(db: &Reader<'_>, announcement: AnnouncementId) -> Result<u64, StoreError> {
+/// How many deliveries an announcement has in each state.
+pub async fn count_by_state(
+    db: &Reader<'_>,
+    announcement: AnnouncementId,
+) -> Result<Vec<(DeliveryState, i64)>, StoreError> {
+    Ok(of_announcement(db, announcement)
+        .select_only()
+        .column(delivery::Column::State)
+        .column_as(delivery::Column::Id.count(), "delivery_count")
+        .group_by(delivery::Column::State)
+        .into_tuple()
+        .all(db.db())
+        .await?)
+}
+
+/// Whether any delivery of an announcement is not final yet.
+pub async fn any_unfinished(db: &Reader<'_>, announcement: AnnouncementId) -> Result<bool, StoreError> {
     let states = [DeliveryState::AwaitingApproval, DeliveryState::Pending, DeliveryState::Sending];
-    Ok(delivery::Entity::find()
+    let query = of_announcement(db, announcement).filter(delivery::Column::State.is_in(states)).limit(1);
+    Ok(query.one(db.db()).await?.is_some())
+}
+
+fn of_announcement(db: &Reader<'_>, announcement: AnnouncementId) -> Select<delivery::Entity> {
+    delivery::Entity::find()
         .filter(delivery::Column::TenantId.eq(db.tenant()))
         .filter(delivery::Column::AnnouncementId.eq(announcement))
-        .filter(delivery::Column::State.is_in(states))
-        .count(db.db())
-        .await?)
 }
 
 /// Stores new deliveries.
@@ -216,13 +234,13 @@ pub async fn release_approved(txn: &Txn, announcement: AnnouncementId) -> Result
     Ok(())
 }
 
-/// A page of an announcement's deliveries that can still be stopped: waiting, and not being sent at this moment.
+/// A page of an announcement's deliveries that can still be stopped, in no order: waiting, and not being sent at this
+/// moment.
 pub async fn stoppable(db: &Reader<'_>, announcement: AnnouncementId, size: u64) -> Result<Vec<Delivery>, StoreError> {
     let rows = delivery::Entity::find()
         .filter(delivery::Column::TenantId.eq(db.tenant()))
         .filter(delivery::Column::AnnouncementId.eq(announcement))
         .filter(delivery::Column::State.is_in([DeliveryState::AwaitingApproval, DeliveryState::Pending]))
-        .order_by_asc(delivery::Column::Id)
         .limit(size)
         .all(db.db())
         .await?;
@@ -274,6 +292,18 @@ pub async fn finish_attempt(
         .exec(txn.db())
         .await?;
     Ok(())
+}
+
+/// When a delivery's present contact point was first tried for it.
+pub async fn first_try_time(db: &Reader<'_>, delivery: &Delivery) -> Result<Option<Timestamp>, StoreError> {
+    let first = attempt::Entity::find()
+        .filter(attempt::Column::TenantId.eq(db.tenant()))
+        .filter(attempt::Column::DeliveryId.eq(delivery.id))
+        .filter(attempt::Column::ContactPointId.eq(delivery.contact_point_id))
+        .order_by_asc(attempt::Column::Number)
+        .one(db.db())
+        .await?;
+    Ok(first.map(|attempt| attempt.start_time))
 }
 
 /// The tries of deliveries, oldest first.

@@ -1,7 +1,7 @@
 //! Dirty marks: what the reconciler must look at again. A mark says that something changed, never what should follow.
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
 
 use crate::domain::id::{ClusterId, CustomerId};
@@ -87,16 +87,18 @@ pub async fn mark(txn: &Txn, subjects: impl IntoIterator<Item = Subject>, due: T
     Ok(())
 }
 
-/// The marks that are due, oldest first: customers before clusters, because they are quickly done.
-pub async fn due(store: &Store, now: Timestamp, limit: u64) -> Result<Vec<Mark>, StoreError> {
-    let rows = Entity::find()
+/// The marks of a kind that are due, oldest first.
+pub async fn due(store: &Store, kind: DirtyKind, now: Timestamp, limit: u64) -> Result<Vec<Mark>, StoreError> {
+    let rows = queue(kind, now, limit).all(&store.read).await?;
+    Ok(rows.into_iter().map(from_row).collect())
+}
+
+fn queue(kind: DirtyKind, now: Timestamp, limit: u64) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::Kind.eq(kind))
         .filter(Column::DueTime.lte(now))
-        .order_by_desc(Column::Kind)
         .order_by_asc(Column::DueTime)
         .limit(limit)
-        .all(&store.read)
-        .await?;
-    Ok(rows.into_iter().map(from_row).collect())
 }
 
 fn from_row(row: Model) -> Mark {

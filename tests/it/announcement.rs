@@ -144,6 +144,79 @@ async fn as_many_as_policy_lets_out_do_not_wait() {
     assert_eq!(server.list_announcements("").await[0].approved_by, "policy");
 }
 
+/// A small problem of three customers, looked at one customer at a time, with what they run.
+async fn one_by_one(threshold: i64, versions: [&str; 3]) -> (Server, Vec<Report>) {
+    let server = Server::start_with(|config| config.reconcile.page = 1).await;
+    let policy = Policy { approval_threshold: Some(threshold), ..Policy::default() };
+    server.policy(policy, &["approval_threshold"]).await;
+    let mut reports = Vec::new();
+    for (number, version) in versions.into_iter().enumerate() {
+        let from = format!("c{number}@example.org");
+        reports.push(server.submit(a_report().from(&from).version(version)).await);
+    }
+    server.link(&reports[0], DEFECT).await;
+    server.release(a_release("2.4.1").fixing(DEFECT)).await;
+    (server, reports)
+}
+
+#[tokio::test]
+async fn law_10_a_small_plan_goes_out_whichever_page_of_customers_it_came_from() {
+    let (server, _) = one_by_one(2, ["2.4.0", "2.4.0", ""]).await;
+    server.run_until_idle().await;
+    assert_eq!(server.mailbox.all().len(), 2, "the last page, with nobody to be told, ends the plan of the others");
+    let done = server.list_announcements("").await.remove(0);
+    assert_eq!((done.state(), done.recipient_count, done.told_count), (announcement::State::Completed, 2, 2));
+    assert!(!done.plan_digest.is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_is_not_small_enough_while_its_customers_are_still_being_looked_at() {
+    let (server, _) = one_by_one(2, ["2.4.0", "2.4.0", "2.4.0"]).await;
+    let reconcile = async || server.app().reconcile_once(server.clock.now()).await.expect("a pass");
+    reconcile().await;
+    assert_eq!(server.list_deliveries("").await.len(), 1, "the first of three");
+    server.submit(a_report().from("late@example.org").version("2.4.0")).await;
+    reconcile().await;
+    server.run_until_idle().await;
+    assert_eq!(server.mailbox.all().len(), 0);
+    let waiting = server.list_announcements("").await;
+    assert_eq!(waiting.len(), 1);
+    assert_eq!((waiting[0].state(), waiting[0].recipient_count), (announcement::State::AwaitingApproval, 4));
+}
+
+#[tokio::test]
+async fn corrections_of_one_cluster_are_one_announcement_however_many_pages_they_take() {
+    let (server, _) = one_by_one(3, ["2.4.0", "2.4.0", "2.4.0"]).await;
+    server.run_until_idle().await;
+    assert_eq!(server.mailbox.all().len(), 3);
+    let release = server.release(a_release("2.4.1")).await;
+    server.yank(&release).await;
+    server.run_until_idle().await;
+    assert_eq!(server.mailbox.all().len(), 6);
+    let corrections = server.list_announcements("stage = CORRECTION").await;
+    assert_eq!(corrections.len(), 1, "{corrections:?}");
+    assert_eq!((corrections[0].recipient_count, corrections[0].told_count), (3, 3));
+    assert_eq!(corrections[0].state(), announcement::State::Completed);
+}
+
+#[tokio::test]
+async fn law_10_what_was_approved_after_days_is_tried_as_often_as_anything_else() {
+    let server = with_threshold(0).await;
+    let ada = fixed(&server, a_report().from("bounce-451@example.org")).await;
+    let waiting = server.preview(&ada.cluster_id).await.awaiting_approval.expect("it waits");
+    server.clock.advance(days(10));
+    server.announcements().approve_announcement(approve(&waiting)).await.expect("approved");
+    server.run_until_idle().await;
+    server.after(minutes(60)).await;
+    let delivery = server.delivery_to(&ada).await;
+    assert_eq!((delivery.state(), delivery.attempt_count), (delivery::State::Pending, 2), "{delivery:?}");
+    // From its first attempt on, the days count.
+    for _ in 0..10 {
+        server.after(days(1)).await;
+    }
+    assert_eq!(server.loop_of(&ada).await, "CLOSED retries_exhausted");
+}
+
 #[tokio::test]
 async fn a_plan_that_changed_since_it_was_looked_at_is_not_approved() {
     let server = with_threshold(0).await;

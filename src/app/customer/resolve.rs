@@ -364,7 +364,7 @@ mod tests {
         let customer = found.next().expect("two").expect("known");
         assert_eq!((customer.display_name.as_str(), customer.locale.as_str()), ("Ada", "en-GB"));
         assert_eq!(customer.external_id.as_deref(), Some("u-1"));
-        let marks = dirty::due(&store, NOW, 10).await.expect("reads");
+        let marks = dirty::due(&store, dirty::DirtyKind::Customer, NOW, 10).await.expect("reads");
         assert_eq!(marks.len(), 1, "looked at again because something changed");
     }
 

@@ -138,3 +138,19 @@ async fn law_10_a_channel_that_fails_for_days_ends_with_its_reason_and_can_be_li
     assert_eq!(server.loop_of(&ada).await, "CLOSED retries_exhausted");
     assert_eq!(server.list_deliveries("state = FAILED").await.len(), 1);
 }
+
+#[tokio::test]
+async fn law_10_a_channel_that_is_configured_no_more_leaves_a_reason_and_is_taken_up_when_it_is_back() {
+    let server = Server::start().await;
+    let ada = server.submit(a_report().from("ada@example.org").version("2.4.0")).await;
+    server.link(&ada, DEFECT).await;
+    server.release(a_release("2.4.1").fixing(DEFECT)).await;
+    server.app().reconcile_once(server.clock.now()).await.expect("it is planned");
+    let server = server.restart_with(|config| config.email.enabled = false).await;
+    server.after(days(1)).await;
+    assert_eq!(server.loop_of(&ada).await, "CLOSED channel_disabled");
+    let server = server.restart_with(|config| config.email.enabled = true).await;
+    server.after(days(1)).await;
+    assert_eq!(server.mail_to("ada@example.org").len(), 1);
+    assert_eq!(server.loop_of(&ada).await, "TOLD told");
+}

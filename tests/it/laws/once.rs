@@ -94,6 +94,27 @@ async fn law_9_an_outcome_that_comes_after_its_lease_changes_nothing() {
     assert_eq!(server.delivery_to(&desk).await.state(), delivery::State::Delivered);
 }
 
+#[tokio::test]
+async fn law_9_no_tenant_waits_for_the_slow_receivers_of_another_while_its_lease_runs() {
+    let server = Server::start_with(|config| {
+        // Longer than the test would wait for it.
+        config.email.timeout = minutes(5);
+        config.delivery.lease = minutes(6);
+    })
+    .await;
+    let other = server.second_tenant().await;
+    due(&server, "hang@example.org").await;
+    let ben = other.submit(a_report().from("ben@example.org").version("2.4.0")).await;
+    other.link(&ben, DEFECT).await;
+    other.release(a_release("2.4.1").fixing(DEFECT)).await;
+    server.app().reconcile_once(server.clock.now()).await.expect("it is planned");
+    cut_off_while_sending(&server, async {
+        server.mailbox.arrivals("hang@example.org", 1).await;
+        server.mailbox.arrivals("ben@example.org", 1).await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn law_9_passes_that_run_again_and_at_once_tell_nobody_twice() {
     let server = Server::start().await;
