@@ -20,6 +20,8 @@ mod migrations;
 mod entity;
 mod error;
 mod page;
+#[cfg(test)]
+mod plans;
 mod scope;
 mod sql_types;
 mod txn;
