@@ -107,8 +107,12 @@ impl Play {
         self.service.advance(Duration::from_millis(1));
         self.service.answer_with(&step.answers);
         match step.pass {
-            Pass::Nothing => {}
-            Pass::Plan => self.service.plan().await,
+            // Who is told what shows when it is sent; where everything is, at once.
+            Pass::Nothing => self.compare(true).await?,
+            Pass::Plan => {
+                self.service.plan().await;
+                self.compare(true).await?;
+            }
             Pass::All => {
                 let ended = self.run_passes().await?;
                 self.compare(ended != Ended::Idle).await?;
@@ -558,10 +562,21 @@ impl Play {
         let answer = self.service.api.record_deployment(self.service.ask(request)).await;
         let answer = answer.map_err(failed("RecordDeployment"))?.into_inner().deployment.unwrap_or_default();
         let sequence = self.facts.next_sequence();
+        // An older release that is recorded again over a newer one comes after it.
+        let newest_of_others = self
+            .facts
+            .releases
+            .iter()
+            .enumerate()
+            .filter(|&(other, release)| other != number && release.product == self.facts.releases[number].product)
+            .flat_map(|(_, release)| &release.deployments)
+            .filter(|deployment| deployment.ring == ring && !deployment.rolled_back)
+            .map(|deployment| deployment.sequence)
+            .max();
         let deployments = &mut self.facts.releases[number].deployments;
         match deployments.iter_mut().find(|deployment| deployment.ring == ring) {
             Some(known) => {
-                if known.rolled_back {
+                if known.rolled_back || newest_of_others > Some(known.sequence) {
                     (known.rolled_back, known.sequence, known.full_time) = (false, sequence, None);
                 }
                 known.percent = percent;
