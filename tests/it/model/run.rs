@@ -113,6 +113,12 @@ impl Play {
                 self.service.plan().await;
                 self.compare(true).await?;
             }
+            Pass::SendFirst => {
+                let first = self.service.send_batch().await;
+                self.listen(first == Some(Ended::Crashed)).await?;
+                let ended = if first == Some(Ended::Slow) { Ended::Slow } else { self.run_passes().await? };
+                self.compare(ended != Ended::Idle).await?;
+            }
             Pass::All => {
                 let ended = self.run_passes().await?;
                 self.compare(ended != Ended::Idle).await?;

@@ -35,6 +35,8 @@ pub(super) enum Pass {
     Nothing,
     /// What should be said is planned, and nothing is sent.
     Plan,
+    /// What was planned before is sent before anybody looks at what has changed; then everything.
+    SendFirst,
     /// Everything, until nothing is left to do now.
     All,
 }
@@ -127,7 +129,12 @@ fn answer() -> impl Strategy<Value = Answer> {
 
 fn step(focus: u8) -> impl Strategy<Value = Step> {
     let answers = prop_oneof![2 => Just(Vec::new()), 1 => vec(answer(), 1..3)];
-    let pass = prop_oneof![8 => Just(Pass::All), 1 => Just(Pass::Plan), 1 => Just(Pass::Nothing)];
+    let pass = prop_oneof![
+        7 => Just(Pass::All),
+        2 => Just(Pass::Plan),
+        1 => Just(Pass::Nothing),
+        2 => Just(Pass::SendFirst),
+    ];
     (action(focus), answers, pass).prop_map(|(action, answers, pass)| Step { action, answers, pass })
 }
 
