@@ -161,9 +161,10 @@ mod tests {
                 let local = moment.to_chrono().expect("a moment of our time").with_timezone(&zone);
                 u16::try_from(local.hour() * 60 + local.minute()).expect("a day is short")
             };
-            // Minutes since they began, and how long they last.
-            let (since, length) = ((minute_at(Timestamp::from_micros(seconds * 1_000_000)) + 1440 - start) % 1440, (end + 1440 - start) % 1440);
             let now = Timestamp::from_micros(seconds * 1_000_000);
+            // Minutes since they began, and how long they last.
+            let since = (minute_at(now) + 1440 - start) % 1440;
+            let length = (end + 1440 - start) % 1440;
             let until = policy.quiet_until(zone.name(), now);
             prop_assert_eq!(until.is_some(), since < length, "{} at {}", zone, now);
             if let Some(until) = until {

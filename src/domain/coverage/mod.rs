@@ -6,8 +6,9 @@
 //!
 //! Under `SEMVER` versions are compared per release line. A line's own fix decides for the line. A line above every
 //! fixed one has the fix only if nothing shows that it branched off earlier; a line that plans the fix, or had it
-//! withdrawn, evidently needs its own. Deployments gate who can *get* a release, never whether somebody who reports
-//! to run it has it.
+//! withdrawn, evidently needs its own. A product without lines is one line, but for what shows that it is not: a fix
+//! of a lower minor version that was recorded after a higher one was there is a backport, and says nothing about it.
+//! Deployments gate who can *get* a release, never whether somebody who reports to run it has it.
 //!
 //! Under `CONTINUOUS` deployments say what runs where. The newest that reached all of a place hides the older ones
 //! there; those above it that reached a part may run as well, so all of them must have the fix.
