@@ -9,9 +9,16 @@ pub struct Violation {
     pub description: String,
 }
 
-/// Violations gathered while a request is read.
+/// Violations gathered while a request is read. A message can have a wrong field in every other byte, so only the first
+/// [`MAX_KEPT`] are kept; the rest is counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Violations(Vec<Violation>);
+pub struct Violations {
+    kept: Vec<Violation>,
+    count: usize,
+}
+
+/// Nobody puts more right at once.
+const MAX_KEPT: usize = 100;
 
 impl Violations {
     /// Nothing wrong so far.
@@ -21,22 +28,30 @@ impl Violations {
 
     /// Notes one.
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(Violation { field: field.into(), description: description.into() });
+        self.count += 1;
+        if self.kept.len() < MAX_KEPT {
+            self.kept.push(Violation { field: field.into(), description: description.into() });
+        }
     }
 
     /// True if nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.count == 0
     }
 
     /// `Ok` if nothing is wrong.
     pub fn into_result(self) -> Result<(), Self> {
-        if self.0.is_empty() { Ok(()) } else { Err(self) }
+        if self.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// What is wrong, in the order found.
+    /// What is wrong, in the order found, as far as it was kept.
     pub fn iter(&self) -> std::slice::Iter<'_, Violation> {
-        self.0.iter()
+        self.kept.iter()
+    }
+
+    /// How much is wrong.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// Checks a text that may be empty: at most `max` characters and no NUL, which Postgres cannot store.
@@ -77,17 +92,20 @@ pub fn field_path(path: &str, field: &str) -> String {
 
 impl From<Violation> for Violations {
     fn from(violation: Violation) -> Self {
-        Self(vec![violation])
+        Self { kept: vec![violation], count: 1 }
     }
 }
 
 impl std::fmt::Display for Violations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, violation) in self.0.iter().enumerate() {
+        for (index, violation) in self.kept.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{} {}", violation.field, violation.description)?;
         }
-        Ok(())
+        match self.count - self.kept.len() {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
     }
 }
 
@@ -104,5 +122,15 @@ mod tests {
         violations.text("label", "a\0b", 10);
         let fields: Vec<_> = violations.iter().map(|v| v.field.as_str()).collect();
         assert_eq!(fields, ["title", "body", "source", "label"]);
+    }
+
+    #[test]
+    fn what_is_wrong_without_end_is_counted_and_not_kept() {
+        let mut violations = Violations::new();
+        for index in 0..MAX_KEPT + 7 {
+            violations.add(format!("ids[{index}]"), "is required; set it");
+        }
+        assert_eq!((violations.iter().count(), violations.count()), (MAX_KEPT, MAX_KEPT + 7));
+        assert!(violations.to_string().ends_with("; and 7 more"));
     }
 }

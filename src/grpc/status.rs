@@ -24,7 +24,7 @@ const MAX_DETAILS: usize = 4_096;
 const MAX_SENTENCE: usize = 400;
 
 /// At most [`MAX_SENTENCE`] characters of a text.
-fn brief(text: &str) -> String {
+pub(crate) fn brief(text: &str) -> String {
     match text.char_indices().nth(MAX_SENTENCE) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
@@ -36,16 +36,22 @@ pub(crate) fn brief_violations(error: &Error) -> Violations {
     let all = violations(error);
     let mut said = Violations::new();
     let mut room = MAX_DETAILS;
-    let count = all.iter().count();
-    for (index, violation) in all.iter().enumerate() {
+    for violation in all.iter() {
         let (field, description) = (brief(&violation.field), brief(&violation.description));
         let size = field.len() + description.len();
         if size > room {
-            said.add(field, format!("and {} more fields are wrong; put these right first", count - index));
             break;
         }
         room -= size;
         said.add(field, description);
+    }
+    match all.count() - said.count() {
+        0 => {}
+        more => {
+            let field = all.iter().nth(said.count()).or(all.iter().last()).map(|next| brief(&next.field));
+            let description = format!("and {more} more fields are wrong; put these right first");
+            said.add(field.unwrap_or_default(), description);
+        }
     }
     said
 }
@@ -89,6 +95,12 @@ pub(crate) fn violations(error: &Error) -> Violations {
             violations
         }
         _ => Violations::new(),
+    }
+}
+
+impl From<Violations> for Status {
+    fn from(violations: Violations) -> Self {
+        Error::Invalid(violations).into()
     }
 }
 
