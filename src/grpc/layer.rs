@@ -3,7 +3,7 @@
 //! tonic's own limits answer with codes that clients do not retry, or not at all; so one layer, [`Front`], stands before
 //! all services and does what they must agree on, in this order:
 //!
-//! 1. A server that goes down, or has too much to do, says so before it reads the request.
+//! 1. A server that goes down, has too much to do, or is sent too much metadata says so before it reads the request.
 //! 2. A single call ends at the caller's deadline or the server's own, whichever is earlier; a stream at the caller's.
 //! 3. A handler that panics costs its own call and nothing else.
 //! 4. Errors that tonic makes by itself get the `ErrorInfo` that all others have.
@@ -114,6 +114,10 @@ impl Gate {
     }
 }
 
+/// Most bytes of a call's metadata, counted as HTTP/2 does.
+const MAX_METADATA_BYTES: usize = 16 * 1024;
+/// What HTTP/2 counts for each entry beside its name and value (RFC 9113, 6.5.2).
+const ENTRY_OVERHEAD: usize = 32;
 const HEALTH: &str = "grpc.health.v1.Health";
 /// What the log calls a method that does not exist: its name is the caller's text.
 const UNKNOWN: &str = "_OTHER";
@@ -151,7 +155,9 @@ where
             None => (UNKNOWN.to_owned(), None),
         };
         let mut record = Record { rpc, begin: Instant::now(), code: None };
-        let permit = match self.gate.admit(method.is_some_and(|method| method.always)) {
+        let admitted = check_metadata(request.headers())
+            .and_then(|()| self.gate.admit(method.is_some_and(|method| method.always)));
+        let permit = match admitted {
             Ok(permit) => permit,
             Err(status) => {
                 record.code = Some(status.code());
@@ -321,13 +327,28 @@ fn complete(headers: &mut HeaderMap) -> Option<Code> {
             with_reason(code, ErrorReason::Unsupported, "this server has no such method")
         }
         Code::Unimplemented => with_reason(code, ErrorReason::Unsupported, message),
-        // Our own internal errors carry details, so the message could not be read.
-        Code::Internal => with_reason(code, ErrorReason::MessageMalformed, message),
+        // Our own internal errors carry details, so the message could not be read. tonic blames the server for that,
+        // which would wake an operator for what a caller sent.
+        Code::Internal => with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, message),
         _ => return Some(code),
     };
     // A status of ours is plain text and base64, which headers can hold.
     let _ = status.add_header(headers);
     Some(status.code())
+}
+
+/// Refuses more metadata than anybody needs. The connection takes more, because what it refuses has no gRPC status, and
+/// clients call that an unknown error.
+fn check_metadata(headers: &HeaderMap) -> Result<(), Status> {
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ENTRY_OVERHEAD).sum();
+    if size <= MAX_METADATA_BYTES {
+        return Ok(());
+    }
+    Err(with_reason(
+        Code::ResourceExhausted,
+        ErrorReason::MessageTooLarge,
+        format!("metadata too large: found {size} bytes, the limit is: {MAX_METADATA_BYTES} bytes; send less"),
+    ))
 }
 
 /// The caller's deadline: up to eight digits and a unit. Anything else is no deadline.
@@ -447,6 +468,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn too_much_metadata_is_refused_with_a_reason() {
+        let front = front(always(|| async { Status::ok("").into_http() }), 1);
+        let with = |size: usize| {
+            let mut request = request(UNARY);
+            request.headers_mut().insert("x-note", "x".repeat(size).parse().expect("plain text"));
+            request
+        };
+        assert_eq!(call(&front, with(MAX_METADATA_BYTES - 38)).await.code(), Code::Ok);
+        let status = call(&front, with(MAX_METADATA_BYTES - 37)).await;
+        assert_eq!((status.code(), reason(&status)), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE".to_owned()));
+    }
+
+    #[tokio::test]
     async fn a_panic_costs_one_call() {
         let front = front(always(|| async { panic!("a bug that quotes a report") }), 1);
         for _ in 0..2 {
@@ -470,7 +504,7 @@ mod tests {
                 "MESSAGE_TOO_LARGE",
             ),
             (Status::unimplemented(""), Code::Unimplemented, "UNSUPPORTED"),
-            (Status::internal("failed to decode Protobuf message"), Code::Internal, "MESSAGE_MALFORMED"),
+            (Status::internal("failed to decode Protobuf message"), Code::InvalidArgument, "MESSAGE_MALFORMED"),
             (Error::CursorUnknown.into(), Code::OutOfRange, "CURSOR_UNKNOWN"),
         ] {
             let front = front(always(move || std::future::ready(made.clone().into_http())), 1);

@@ -29,6 +29,9 @@ use crate::telemetry::chain;
 const MAX_CONNECTIONS: u32 = 4096;
 /// From the first byte until both sides know how to talk; also for the head of a page request.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// What is refused here has no gRPC status, so it is more than any client sends by mistake; what calls may send is for the
+/// front to say.
+const MAX_HEADER_BYTES: u32 = 64 * 1024;
 /// How long to wait after a failure to accept: most likely too many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What every HTTP/2 client says first.
@@ -149,6 +152,7 @@ impl GrpcConnections {
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(config.max_concurrent_streams)
+            .max_header_list_size(MAX_HEADER_BYTES)
             .keep_alive_interval(config.keepalive_interval)
             .keep_alive_timeout(config.keepalive_timeout);
         Self { http2, tls, max_age: config.max_connection_age, front, ending }

@@ -26,9 +26,26 @@ const HOSTILE: [&str; 14] = [
     "a = b AND c != 'd' OR \"",
 ];
 
+/// Numbers at the ends of what fits and a little beyond what is allowed: sizes, enums, seconds, nanoseconds.
+const NUMBERS: [i64; 13] = [
+    -1,
+    0,
+    1,
+    99,
+    501,
+    1_000_000_000,
+    -62_135_596_801,
+    253_402_300_800,
+    9_223_372_036_855,
+    i32::MAX as i64,
+    i32::MIN as i64,
+    i64::MAX,
+    i64::MIN,
+];
+
 /// What is wrong with the answer to such a call, if anything is.
-async fn untyped(server: &Server, path: &str, field: &str, message: Vec<u8>, text: &str) -> Option<String> {
-    let begin: String = text.chars().take(40).collect();
+async fn untyped(server: &Server, path: &str, field: &str, message: Vec<u8>, sent: &str) -> Option<String> {
+    let begin: String = sent.chars().take(40).collect();
     let status = server.raw(path, message).await.err()?;
     let said = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
     let is_ours = !said.is_empty()
@@ -36,7 +53,8 @@ async fn untyped(server: &Server, path: &str, field: &str, message: Vec<u8>, tex
         && !status.message().contains(['\r', '\n', '\0']);
     let names_fields = status.code() != Code::InvalidArgument
         || ["FIELD_INVALID", "IDEMPOTENCY_KEY_REUSED"].contains(&said.as_str())
-            && !crate::support::fields(&status).is_empty();
+            && !crate::support::fields(&status).is_empty()
+        || said == "MESSAGE_MALFORMED";
     (!is_ours || !names_fields).then(|| format!("{path} {field} {begin:?}: {status:?}"))
 }
 
@@ -67,6 +85,59 @@ async fn law_17_hostile_text_in_any_field_of_any_method_gets_a_typed_answer() {
     let report = a_report().from("ada@example.org").saying("An ordinary problem with the weather widget");
     server.submit(report).await;
     assert!(!server.history("").await.is_empty());
+}
+
+#[tokio::test]
+async fn law_17_any_number_in_any_field_of_any_method_gets_a_typed_answer() {
+    let server = Server::start().await;
+    let things = Things::of(&server, &server).await;
+    let api = Api::read();
+    let mut wrong = Vec::new();
+    for (path, _, message) in every::requests(&things) {
+        for field in api.numbers(&api.method(&path).input) {
+            for number in NUMBERS {
+                let message = [message.clone(), field.encode_number(number)].concat();
+                wrong.extend(untyped(&server, &path, &field.name, message, &number.to_string()).await);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} answers: {wrong:#?}", wrong.len());
+    server.run_until_idle().await;
+    server.submit(a_report().from("ada@example.org")).await;
+}
+
+#[tokio::test]
+async fn law_17_bytes_that_are_no_text_or_no_field_are_refused_everywhere() {
+    let server = Server::start().await;
+    let things = Things::of(&server, &server).await;
+    let api = Api::read();
+    let mut wrong = Vec::new();
+    for (path, _, message) in every::requests(&things) {
+        let input = &api.method(&path).input;
+        let mut broken = vec![("cut", message[..message.len().saturating_sub(1)].to_vec()), ("nothing", Vec::new())];
+        for field in api.strings(input) {
+            // A byte that begins nothing, a lone surrogate, an overlong NUL; and a number where a text belongs.
+            for bytes in [&b"\xff"[..], b"\xed\xa0\x80", b"\xc0\x80"] {
+                broken.push(("no UTF-8", [message.clone(), field.encode_bytes(bytes)].concat()));
+            }
+            broken.push(("a number", [message.clone(), field.encode_number(7)].concat()));
+        }
+        for field in api.numbers(input) {
+            broken.push(("a text", [message.clone(), field.encode("seven")].concat()));
+        }
+        for (what, message) in broken {
+            if what != "cut" && what != "nothing" {
+                match server.raw(&path, message.clone()).await {
+                    Err(status) if reason(&status) == "MESSAGE_MALFORMED" => {}
+                    // A packed list of numbers is bytes too.
+                    other => wrong.push(format!("{path} {what}: {other:?}")),
+                }
+            }
+            wrong.extend(untyped(&server, &path, what, message, "").await);
+        }
+    }
+    assert!(wrong.is_empty(), "{} answers: {wrong:#?}", wrong.len());
+    server.submit(a_report().from("ada@example.org")).await;
 }
 
 #[tokio::test]
@@ -177,7 +248,7 @@ async fn law_17_a_message_that_is_no_message_gets_a_typed_answer() {
     let server = Server::start().await;
     for path in ["hearback.v1.ReportService/SubmitReport", "hearback.v1.AdminService/GetPolicy"] {
         let refused = server.raw(path, vec![0xff; 64]).await.expect_err("not a message");
-        assert_eq!(reason(&refused), "MESSAGE_MALFORMED");
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "MESSAGE_MALFORMED"));
     }
     let unknown = [0x9a, 0x3f, 0x03, b'a', b'b', b'c']; // Field 1011 of a later contract.
     let answer = server.raw("hearback.v1.AdminService/GetPolicy", unknown.to_vec()).await.expect("it is ignored");

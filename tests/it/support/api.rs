@@ -42,6 +42,8 @@ enum Value {
 pub(crate) struct FieldPath {
     /// As in `report.title`.
     pub(crate) name: String,
+    /// What it holds.
+    pub(crate) kind: Type,
     numbers: Vec<u32>,
 }
 
@@ -82,8 +84,18 @@ impl Api {
 
     /// Every text field of a message and of the messages in it, to a depth that ends.
     pub(crate) fn strings(&self, message: &str) -> Vec<FieldPath> {
+        self.fields(message, |kind| kind == Type::String)
+    }
+
+    /// Every field of such a message that is a number, a switch or one of an enum's values; times are numbers too.
+    pub(crate) fn numbers(&self, message: &str) -> Vec<FieldPath> {
+        self.fields(message, |kind| matches!(kind, Type::Int32 | Type::Int64 | Type::Bool | Type::Enum))
+    }
+
+    fn fields(&self, message: &str, wanted: impl Fn(Type) -> bool) -> Vec<FieldPath> {
         let mut found = Vec::new();
         self.walk(message, &mut Vec::new(), "", &mut found, 3);
+        found.retain(|field| wanted(field.kind));
         found
     }
 
@@ -143,9 +155,9 @@ impl Api {
             let name = if name.is_empty() { field.name().to_owned() } else { format!("{name}.{}", field.name()) };
             numbers.push(u32::try_from(field.number()).expect("numbers are positive"));
             match field.r#type() {
-                Type::String => found.push(FieldPath { name, numbers: numbers.clone() }),
                 Type::Message if depth > 0 => self.walk(field.type_name(), numbers, &name, found, depth - 1),
-                _ => {}
+                Type::Message => {}
+                kind => found.push(FieldPath { name, kind, numbers: numbers.clone() }),
             }
             numbers.pop();
         }
@@ -156,8 +168,25 @@ impl FieldPath {
     /// This text in this field, as bytes to append to an encoded message: the last one wins, and messages in messages
     /// are merged.
     pub(crate) fn encode(&self, text: &str) -> Vec<u8> {
-        let mut bytes = text.as_bytes().to_vec();
-        for number in self.numbers.iter().rev() {
+        self.encode_bytes(text.as_bytes())
+    }
+
+    /// The same with what need not be text.
+    pub(crate) fn encode_bytes(&self, value: &[u8]) -> Vec<u8> {
+        Self::wrap(&self.numbers, value.to_vec())
+    }
+
+    /// The same with a number, in the form of numbers.
+    pub(crate) fn encode_number(&self, value: i64) -> Vec<u8> {
+        let (last, outer) = self.numbers.split_last().expect("a field has a number");
+        let mut bytes = Vec::with_capacity(20);
+        prost::encoding::encode_key(*last, prost::encoding::WireType::Varint, &mut bytes);
+        prost::encoding::encode_varint(value.cast_unsigned(), &mut bytes);
+        Self::wrap(outer, bytes)
+    }
+
+    fn wrap(numbers: &[u32], mut bytes: Vec<u8>) -> Vec<u8> {
+        for number in numbers.iter().rev() {
             let mut outer = Vec::with_capacity(bytes.len() + 12);
             prost::encoding::encode_key(*number, prost::encoding::WireType::LengthDelimited, &mut outer);
             prost::encoding::encode_varint(bytes.len() as u64, &mut outer);
