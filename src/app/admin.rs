@@ -82,8 +82,16 @@ const DEFAULT_TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(0x0000_0000
 /// How long the secret before still signs: a day for receivers to take over the new one.
 const SECRET_OVERLAP: Duration = Duration::from_secs(24 * 3600);
 const SECRET_BYTES: usize = 32;
+/// Longest name of a tenant or a key, in characters.
+pub const MAX_DISPLAY_NAME: usize = 256;
 
 impl NewApiKey {
+    /// Notes what is wrong with it.
+    pub fn check(&self, violations: &mut Violations) {
+        violations.required_text("display_name", &self.display_name, MAX_DISPLAY_NAME);
+        self.scopes(violations);
+    }
+
     fn scopes(&self, violations: &mut Violations) -> Scopes {
         if self.scopes.is_empty() {
             violations.add("scopes", "is required; name at least one scope");
@@ -105,7 +113,7 @@ impl NewApiKey {
 }
 
 /// Makes a key and stores it with its event.
-async fn make_key(
+pub(crate) async fn make_key(
     txn: &mut Txn,
     display_name: &str,
     scopes: Scopes,
@@ -125,6 +133,13 @@ async fn make_key(
     Ok(CreatedKey { key, secret: fresh.text })
 }
 
+/// Ends a key's life, with its event. Replicas that still know it ask again within seconds.
+pub(crate) async fn end_key(txn: &mut Txn, id: ApiKeyId) -> Result<(), Error> {
+    tenant::revoke_key(txn, id).await?;
+    txn.record(NewEvent::new(EventKind::ApiKeyRevoked, id));
+    Ok(())
+}
+
 /// Has everything looked at again that a policy or a product can concern.
 async fn mark_linked_clusters(txn: &Txn) -> Result<(), Error> {
     let clusters = tenant::linked_clusters(&txn.read()).await?;
@@ -142,7 +157,7 @@ impl App {
     pub async fn create_tenant(&self, call: &Call, display_name: &str) -> Result<Once<CreatedTenant>, Error> {
         const METHOD: &str = "CreateTenant";
         let mut violations = Violations::new();
-        violations.required_text("display_name", display_name, 256);
+        violations.required_text("display_name", display_name, MAX_DISPLAY_NAME);
         violations.into_result()?;
 
         let body = json!({ "display_name": display_name });
@@ -217,7 +232,7 @@ impl App {
     pub async fn create_api_key(&self, call: &Call, input: NewApiKey) -> Result<Once<CreatedKey>, Error> {
         const METHOD: &str = "CreateApiKey";
         let mut violations = Violations::new();
-        violations.required_text("display_name", &input.display_name, 256);
+        violations.required_text("display_name", &input.display_name, MAX_DISPLAY_NAME);
         let scopes = input.scopes(&mut violations);
         violations.into_result()?;
         if scopes.0.contains(&Scope::Operator) {
@@ -262,9 +277,8 @@ impl App {
         if earlier.is_some() || key.revoke_time.is_some() {
             return Ok(Once { result: key, replayed: true });
         }
-        tenant::revoke_key(&txn, id).await?;
+        end_key(&mut txn, id).await?;
         key.revoke_time = Some(txn.now());
-        txn.record(NewEvent::new(EventKind::ApiKeyRevoked, id));
         self.remember(&txn, call, METHOD, &body, json!({ "api_key_id": id })).await?;
         txn.commit().await?;
         self.auth.forget(id);

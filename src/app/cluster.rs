@@ -45,7 +45,8 @@ pub struct ClusterChange {
 }
 
 impl ClusterChange {
-    fn check(&self, violations: &mut Violations) {
+    /// Notes what is wrong with it.
+    pub fn check(&self, violations: &mut Violations) {
         if let Some(title) = &self.title {
             violations.required_text("cluster.title", title, MAX_TITLE);
         }
@@ -235,7 +236,7 @@ impl App {
         let result = view(&txn.read(), id).await?;
         txn.commit().await?;
         self.wake.committed();
-        Ok(Once { result, replayed: false })
+        Ok(Once { result, replayed: fields.is_empty() })
     }
 
     /// Says that a defect causes a cluster's problem. One that stands already changes nothing, unless it came with a

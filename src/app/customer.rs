@@ -166,7 +166,8 @@ async fn touch(txn: &Txn, mut customer: Customer) -> Result<(), Error> {
 }
 
 impl NewInstallation {
-    fn check(&self, violations: &mut Violations) {
+    /// Notes what is wrong with it.
+    pub fn check(&self, violations: &mut Violations) {
         violations.required_text("product", &self.product, 128);
         for (field, value, max) in [
             ("version", &self.version, 128),
@@ -181,7 +182,8 @@ impl NewInstallation {
 }
 
 impl Preferences {
-    fn check(&self, violations: &mut Violations) {
+    /// Notes what is wrong with it.
+    pub fn check(&self, violations: &mut Violations) {
         let (out, back) = (&self.opt_out_contact_point_ids, &self.opt_in_contact_point_ids);
         if self.opted_out.is_none() && out.is_empty() && back.is_empty() {
             violations.add("opted_out", "nothing would change; set opted_out or name a contact point");
@@ -207,13 +209,7 @@ impl App {
     pub async fn upsert_customer(&self, call: &Call, input: NewReporter) -> Result<Once<Upserted>, Error> {
         const METHOD: &str = "UpsertCustomer";
         let mut violations = Violations::new();
-        if input.customer_id.is_none() && input.external_id.is_none() && input.contact_points.is_empty() {
-            violations.add("customer_id", "nothing says who this is; set customer_id, external_id or a contact point");
-        }
-        violations.text("external_id", input.external_id.as_deref().unwrap_or_default(), 256);
-        check_person("", &input.display_name, &input.locale, &input.time_zone, &mut violations);
-        check_contact_points("", &input.contact_points, &mut violations);
-        check_addresses("", &input.contact_points, self.delivery.egress(), &mut violations);
+        self.check_person(&input, &mut violations);
         violations.into_result()?;
 
         let mut txn = self.begin(call).await?;
@@ -239,6 +235,17 @@ impl App {
         txn.commit().await?;
         self.wake.committed();
         Ok(Once { result: Upserted { profile, created }, replayed })
+    }
+
+    /// Notes what is wrong with what is said about a person.
+    pub fn check_person(&self, input: &NewReporter, violations: &mut Violations) {
+        if input.customer_id.is_none() && input.external_id.is_none() && input.contact_points.is_empty() {
+            violations.add("customer_id", "nothing says who this is; set customer_id, external_id or a contact point");
+        }
+        violations.text("external_id", input.external_id.as_deref().unwrap_or_default(), 256);
+        check_person("", &input.display_name, &input.locale, &input.time_zone, violations);
+        check_contact_points("", &input.contact_points, violations);
+        check_addresses("", &input.contact_points, self.delivery.egress(), violations);
     }
 
     /// One customer.
@@ -328,7 +335,8 @@ impl App {
         let out = changing(&input.opt_out_contact_point_ids, ContactState::OptedOut)?;
         let back = changing(&input.opt_in_contact_point_ids, ContactState::Active)?;
         let opted_out = input.opted_out.filter(|&wanted| wanted != before.customer.opted_out);
-        if opted_out.is_some() || !out.is_empty() || !back.is_empty() {
+        let is_news = opted_out.is_some() || !out.is_empty() || !back.is_empty();
+        if is_news {
             customer::set_contact_states(&txn, &out, ContactState::OptedOut).await?;
             customer::set_contact_states(&txn, &back, ContactState::Active).await?;
             let id = before.customer.id;
@@ -345,7 +353,7 @@ impl App {
         let result = profile(&txn.read(), input.customer_id).await?;
         txn.commit().await?;
         self.wake.committed();
-        Ok(Once { result, replayed: false })
+        Ok(Once { result, replayed: !is_news })
     }
 
     /// What an unsubscribe link is about; `None` if it is nobody's.

@@ -15,7 +15,7 @@ use crate::store::report::PlacedReport;
 use crate::store::suggestion::SuggestionFilter;
 use crate::store::{self, Direction, Page, Reader, Txn};
 
-use super::cluster::operation::{carry_out_merge, carry_out_move, carry_out_rejection, check_reason, find_operation};
+use super::cluster::operation::{carry_out_merge, carry_out_move, carry_out_rejection, find_operation, need_reason};
 use super::{App, Call, Error, Once, Resource};
 
 /// A suggestion, with what a person needs to see to answer it.
@@ -138,7 +138,7 @@ impl App {
         reason: &str,
     ) -> Result<Once<ResolvedSuggestion>, Error> {
         const METHOD: &str = "ResolveSuggestion";
-        check_reason(reason)?;
+        need_reason(reason)?;
         let body = ResolveBody { suggestion_id: id, answer, reason };
         let mut txn = self.begin(call).await?;
         if self.earlier(&txn, call, METHOD, &body).await?.is_some() {

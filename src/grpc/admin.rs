@@ -2,9 +2,9 @@
 
 use tonic::{Request, Response, Status};
 
-use crate::app::admin::{NewApiKey, NewProduct, PolicyChange, PolicyValues, VersionedPolicy};
-use crate::app::{Error, Once};
-use crate::domain::id::{ApiKeyId, ProductId, TenantId};
+use crate::app::Once;
+use crate::app::admin::{MAX_DISPLAY_NAME, NewApiKey, NewProduct, PolicyChange, PolicyValues, VersionedPolicy};
+use crate::domain::id::ApiKeyId;
 use crate::domain::policy::MultiDefect;
 use crate::domain::product::Product;
 use crate::domain::scope::Scope;
@@ -12,7 +12,8 @@ use crate::domain::version::VersionScheme;
 use crate::domain::violation::Violations;
 use crate::store::tenant::{ApiKey, Tenant};
 
-use super::convert::{read_timestamp, required_id, timestamp};
+use super::convert::{noted_id, read_timestamp, timestamp};
+use super::list::read_page;
 use super::proto::{self, admin_service_server::AdminService};
 use super::{Api, page_token};
 
@@ -74,8 +75,7 @@ fn encode_policy(versioned: VersionedPolicy) -> proto::Policy {
     }
 }
 
-fn read_product(request: proto::UpsertProductRequest) -> Result<NewProduct, Error> {
-    let mut violations = Violations::new();
+fn read_product(request: proto::UpsertProductRequest, violations: &mut Violations) -> NewProduct {
     let version_scheme = match proto::product::VersionScheme::try_from(request.version_scheme) {
         Ok(proto::product::VersionScheme::Unspecified) => None,
         Ok(proto::product::VersionScheme::Semver) => Some(VersionScheme::Semver),
@@ -85,13 +85,12 @@ fn read_product(request: proto::UpsertProductRequest) -> Result<NewProduct, Erro
             None
         }
     };
-    violations.into_result()?;
-    Ok(NewProduct {
+    NewProduct {
         key: request.key.trim().to_owned(),
         display_name: request.display_name.trim().to_owned(),
         version_scheme,
         lines: request.lines.iter().map(|line| line.trim().to_owned()).collect(),
-    })
+    }
 }
 
 fn read_settle_delay(delay: Option<prost_types::Duration>, violations: &mut Violations) -> u64 {
@@ -113,9 +112,8 @@ fn read_minute(field: &str, minute: Option<i32>, violations: &mut Violations) ->
     read
 }
 
-/// A change as a caller sends it, and what of it could not be read.
-fn read_policy_change(request: proto::UpdatePolicyRequest) -> (PolicyChange, Violations) {
-    let mut violations = Violations::new();
+/// A change as a caller sends it; what of it cannot be read is noted.
+fn read_policy_change(request: proto::UpdatePolicyRequest, violations: &mut Violations) -> PolicyChange {
     let policy = request.policy.unwrap_or_else(|| {
         violations.add("policy", "is required; set it");
         proto::Policy::default()
@@ -139,14 +137,14 @@ fn read_policy_change(request: proto::UpdatePolicyRequest) -> (PolicyChange, Vio
         acknowledge: policy.acknowledge,
         multi_defect,
         approval_threshold,
-        settle_delay_seconds: read_settle_delay(policy.settle_delay, &mut violations),
+        settle_delay_seconds: read_settle_delay(policy.settle_delay, violations),
         tell_unknown_conditionally: policy.tell_unknown_conditionally,
-        quiet_start_minute: read_minute("policy.quiet_start_minute", policy.quiet_start_minute, &mut violations),
-        quiet_end_minute: read_minute("policy.quiet_end_minute", policy.quiet_end_minute, &mut violations),
+        quiet_start_minute: read_minute("policy.quiet_start_minute", policy.quiet_start_minute, violations),
+        quiet_end_minute: read_minute("policy.quiet_end_minute", policy.quiet_end_minute, violations),
         time_zone: policy.time_zone.trim().to_owned(),
         etag: policy.etag,
     };
-    (PolicyChange { policy: values, update_mask: request.update_mask.unwrap_or_default().paths }, violations)
+    PolicyChange { policy: values, update_mask: request.update_mask.unwrap_or_default().paths }
 }
 
 #[tonic::async_trait]
@@ -155,8 +153,12 @@ impl AdminService for Api {
         &self,
         request: Request<proto::CreateTenantRequest>,
     ) -> Result<Response<proto::CreateTenantResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::Operator, &request.get_ref().request_id).await?;
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::Operator, request_id, &mut violations).await?;
         let display_name = request.get_ref().display_name.trim();
+        violations.required_text("display_name", display_name, MAX_DISPLAY_NAME);
+        violations.into_result()?;
         let Once { result, replayed } = self.app.create_tenant(&call, display_name).await?;
         Ok(Response::new(proto::CreateTenantResponse {
             tenant: Some(encode_tenant(result.tenant)),
@@ -180,8 +182,10 @@ impl AdminService for Api {
         request: Request<proto::ListTenantsRequest>,
     ) -> Result<Response<proto::ListTenantsResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::Operator).await?;
-        let size = page_token::page_size(request.get_ref().page_size)?;
-        let after: Option<TenantId> = page_token::decode("tenants", "", "", &request.get_ref().page_token)?;
+        let request = request.get_ref();
+        let mut violations = Violations::new();
+        let (size, after) = read_page("tenants", "", request.page_size, &request.page_token, &mut violations);
+        violations.into_result()?;
         let page = self.app.list_tenants(&call, after, size).await?;
         Ok(Response::new(proto::ListTenantsResponse {
             tenants: page.items.into_iter().map(encode_tenant).collect(),
@@ -193,13 +197,15 @@ impl AdminService for Api {
         &self,
         request: Request<proto::CreateApiKeyRequest>,
     ) -> Result<Response<proto::CreateApiKeyResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::Admin, &request.get_ref().request_id).await?;
-        let request = request.into_inner();
         let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::Admin, request_id, &mut violations).await?;
+        let request = request.into_inner();
         let expire_time = read_timestamp("expire_time", request.expire_time.as_ref(), &mut violations);
-        violations.into_result().map_err(Error::from)?;
         let display_name = request.display_name.trim().to_owned();
         let input = NewApiKey { display_name, scopes: request.scopes, expire_time };
+        input.check(&mut violations);
+        violations.into_result()?;
         let Once { result, replayed } = self.app.create_api_key(&call, input).await?;
         let (api_key, secret) = (Some(encode_key(result.key)), result.secret);
         Ok(Response::new(proto::CreateApiKeyResponse { api_key, secret, replayed }))
@@ -210,8 +216,10 @@ impl AdminService for Api {
         request: Request<proto::ListApiKeysRequest>,
     ) -> Result<Response<proto::ListApiKeysResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::Admin).await?;
-        let size = page_token::page_size(request.get_ref().page_size)?;
-        let after: Option<ApiKeyId> = page_token::decode("api_keys", "", "", &request.get_ref().page_token)?;
+        let request = request.get_ref();
+        let mut violations = Violations::new();
+        let (size, after) = read_page("api_keys", "", request.page_size, &request.page_token, &mut violations);
+        violations.into_result()?;
         let page = self.app.list_api_keys(&call, after, size).await?;
         Ok(Response::new(proto::ListApiKeysResponse {
             api_keys: page.items.into_iter().map(encode_key).collect(),
@@ -223,10 +231,11 @@ impl AdminService for Api {
         &self,
         request: Request<proto::RevokeApiKeyRequest>,
     ) -> Result<Response<proto::RevokeApiKeyResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::Admin, &request.get_ref().request_id).await?;
         let mut violations = Violations::new();
-        let id = required_id("api_key_id", &request.get_ref().api_key_id, &mut violations);
-        let id: ApiKeyId = id.ok_or(Error::Invalid(violations))?;
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::Admin, request_id, &mut violations).await?;
+        let id: ApiKeyId = noted_id("api_key_id", &request.get_ref().api_key_id, &mut violations);
+        violations.into_result()?;
         let Once { result, replayed } = self.app.revoke_api_key(&call, id).await?;
         Ok(Response::new(proto::RevokeApiKeyResponse { api_key: Some(encode_key(result)), replayed }))
     }
@@ -235,8 +244,12 @@ impl AdminService for Api {
         &self,
         request: Request<proto::UpsertProductRequest>,
     ) -> Result<Response<proto::UpsertProductResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::Admin, &request.get_ref().request_id).await?;
-        let input = read_product(request.into_inner())?;
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::Admin, request_id, &mut violations).await?;
+        let input = read_product(request.into_inner(), &mut violations);
+        input.check(&mut violations);
+        violations.into_result()?;
         let Once { result, replayed } = self.app.upsert_product(&call, input).await?;
         let (product, created) = (Some(encode_product(result.product)), result.created);
         Ok(Response::new(proto::UpsertProductResponse { product, created, replayed }))
@@ -250,7 +263,7 @@ impl AdminService for Api {
         let product = request.get_ref().product.trim();
         let mut violations = Violations::new();
         violations.required_text("product", product, 128);
-        violations.into_result().map_err(Error::from)?;
+        violations.into_result()?;
         let product = self.app.get_product(&call, product).await?;
         Ok(Response::new(proto::GetProductResponse { product: Some(encode_product(product)) }))
     }
@@ -260,8 +273,10 @@ impl AdminService for Api {
         request: Request<proto::ListProductsRequest>,
     ) -> Result<Response<proto::ListProductsResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::ReportsRead).await?;
-        let size = page_token::page_size(request.get_ref().page_size)?;
-        let after: Option<ProductId> = page_token::decode("products", "", "", &request.get_ref().page_token)?;
+        let request = request.get_ref();
+        let mut violations = Violations::new();
+        let (size, after) = read_page("products", "", request.page_size, &request.page_token, &mut violations);
+        violations.into_result()?;
         let page = self.app.list_products(&call, after, size).await?;
         Ok(Response::new(proto::ListProductsResponse {
             products: page.items.into_iter().map(encode_product).collect(),
@@ -282,9 +297,11 @@ impl AdminService for Api {
         &self,
         request: Request<proto::UpdatePolicyRequest>,
     ) -> Result<Response<proto::UpdatePolicyResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::Admin, &request.get_ref().request_id).await?;
-        let (input, unread) = read_policy_change(request.into_inner());
-        let Once { result, replayed } = self.app.update_policy(&call, input, unread).await?;
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::Admin, request_id, &mut violations).await?;
+        let input = read_policy_change(request.into_inner(), &mut violations);
+        let Once { result, replayed } = self.app.update_policy(&call, input, violations).await?;
         Ok(Response::new(proto::UpdatePolicyResponse { policy: Some(encode_policy(result)), replayed }))
     }
 
@@ -292,7 +309,10 @@ impl AdminService for Api {
         &self,
         request: Request<proto::RotateWebhookSecretRequest>,
     ) -> Result<Response<proto::RotateWebhookSecretResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::Admin, &request.get_ref().request_id).await?;
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::Admin, request_id, &mut violations).await?;
+        violations.into_result()?;
         let Once { result, replayed } = self.app.rotate_webhook_secret(&call).await?;
         Ok(Response::new(proto::RotateWebhookSecretResponse {
             secret: result.secret,

@@ -23,9 +23,9 @@ use crate::domain::violation::Violations;
 use crate::store::{self, Direction};
 
 use super::Api;
-use super::convert::{channel, required_id, timestamp};
+use super::convert::{channel, noted_id, required_id, timestamp};
 use super::coverage::{encode_coverage, encode_verdict};
-use super::list::{ListFields, any_id, any_of, equal, unknown_field};
+use super::list::{ListFields, any_id, any_of, encode_page, equal, read_page, unknown_field};
 use super::page_token;
 use super::proto::announcement_service_server::AnnouncementService;
 use super::proto::watch_announcements_request::{Acknowledgement, Message as Asked, acknowledgement};
@@ -48,15 +48,15 @@ impl AnnouncementService for Api {
         let call = self.caller(request.metadata(), Scope::AnnouncementsRead).await?;
         let request = request.into_inner();
         let mut violations = Violations::new();
-        let cluster = required_id::<ClusterId>("cluster_id", &request.cluster_id, &mut violations);
-        violations.into_result().map_err(Error::from)?;
-        let cluster = cluster.expect("no violation means that it was read");
-        let size = page_token::page_size(request.page_size)?;
-        let after = page_token::decode("preview", &request.cluster_id, "", &request.page_token)?;
+        let cluster: ClusterId = noted_id("cluster_id", &request.cluster_id, &mut violations);
+        let (size, after) =
+            read_page("preview", &request.cluster_id, request.page_size, &request.page_token, &mut violations);
+        violations.into_result()?;
         let preview = self.app.preview_announcement(&call, cluster, after, size).await?;
+        let (recipients, next) = encode_page(preview.recipients, |recipient| recipient.customer_id, encode_recipient);
         Ok(Response::new(pb::PreviewAnnouncementResponse {
-            recipients: preview.recipients.items.into_iter().map(encode_recipient).collect(),
-            next_page_token: page_token::encode("preview", &request.cluster_id, "", preview.recipients.next),
+            recipients,
+            next_page_token: page_token::encode("preview", &request.cluster_id, "", next),
             awaiting_approval: preview.awaiting_approval.map(encode),
         }))
     }
@@ -65,13 +65,13 @@ impl AnnouncementService for Api {
         &self,
         request: Request<pb::ApproveAnnouncementRequest>,
     ) -> Result<Response<pb::ApproveAnnouncementResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::AnnouncementsApprove, &request.get_ref().request_id).await?;
-        let request = request.into_inner();
         let mut violations = Violations::new();
-        let id = required_id("announcement_id", &request.announcement_id, &mut violations);
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::AnnouncementsApprove, request_id, &mut violations).await?;
+        let request = request.into_inner();
+        let id = noted_id("announcement_id", &request.announcement_id, &mut violations);
         violations.required_text("plan_digest", &request.plan_digest, 64);
-        violations.into_result().map_err(Error::from)?;
-        let id = id.expect("no violation means that it was read");
+        violations.into_result()?;
         let done = self.app.approve_announcement(&call, id, &request.plan_digest).await?;
         Ok(Response::new(pb::ApproveAnnouncementResponse {
             announcement: Some(encode(done.result)),
@@ -83,13 +83,13 @@ impl AnnouncementService for Api {
         &self,
         request: Request<pb::CancelAnnouncementRequest>,
     ) -> Result<Response<pb::CancelAnnouncementResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::AnnouncementsApprove, &request.get_ref().request_id).await?;
-        let request = request.into_inner();
         let mut violations = Violations::new();
-        let id = required_id("announcement_id", &request.announcement_id, &mut violations);
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::AnnouncementsApprove, request_id, &mut violations).await?;
+        let request = request.into_inner();
+        let id = noted_id("announcement_id", &request.announcement_id, &mut violations);
         violations.text("reason", &request.reason, 1_000);
-        violations.into_result().map_err(Error::from)?;
-        let id = id.expect("no violation means that it was read");
+        violations.into_result()?;
         let done = self.app.cancel_announcement(&call, id, &request.reason).await?;
         Ok(Response::new(pb::CancelAnnouncementResponse {
             announcement: Some(encode(done.result)),
@@ -103,9 +103,8 @@ impl AnnouncementService for Api {
     ) -> Result<Response<pb::GetAnnouncementResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::AnnouncementsRead).await?;
         let mut violations = Violations::new();
-        let id = required_id("announcement_id", &request.get_ref().announcement_id, &mut violations);
-        violations.into_result().map_err(Error::from)?;
-        let id = id.expect("no violation means that it was read");
+        let id = noted_id("announcement_id", &request.get_ref().announcement_id, &mut violations);
+        violations.into_result()?;
         let announcement = self.app.get_announcement(&call, id).await?;
         Ok(Response::new(pb::GetAnnouncementResponse { announcement: Some(encode(announcement)) }))
     }
@@ -136,10 +135,8 @@ impl AnnouncementService for Api {
         }
         violations.into_result().map_err(Error::from)?;
         let page = self.app.list_announcements(&call, &filter, asked.after, asked.direction, asked.size).await?;
-        Ok(Response::new(pb::ListAnnouncementsResponse {
-            announcements: page.items.into_iter().map(encode).collect(),
-            next_page_token: fields.next(page.next),
-        }))
+        let (announcements, next) = encode_page(page, |announcement| announcement.id, encode);
+        Ok(Response::new(pb::ListAnnouncementsResponse { announcements, next_page_token: fields.next(next) }))
     }
 
     async fn list_deliveries(
@@ -177,10 +174,8 @@ impl AnnouncementService for Api {
         }
         violations.into_result().map_err(Error::from)?;
         let page = self.app.list_deliveries(&call, &filter, asked.after, direction, asked.size).await?;
-        Ok(Response::new(pb::ListDeliveriesResponse {
-            deliveries: page.items.into_iter().map(encode_delivery).collect(),
-            next_page_token: fields.next(page.next),
-        }))
+        let (deliveries, next) = encode_page(page, |(delivery, _)| delivery.id, encode_delivery);
+        Ok(Response::new(pb::ListDeliveriesResponse { deliveries, next_page_token: fields.next(next) }))
     }
 
     type WatchAnnouncementsStream = WatchStream;

@@ -7,21 +7,22 @@ use std::sync::Arc;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use tonic::{Request, Response, Status};
 
-use crate::app::cluster::operation::NewSplit;
+use crate::app::cluster::operation::{NewSplit, check_reason};
 use crate::app::cluster::{ClusterChange, ClusterView};
 use crate::app::event::{EventFeed, Feed, Start, encode_token};
 use crate::app::{App, Call, Error};
 use crate::domain::cluster::{ClusterState, Operation, OperationKind};
+use crate::domain::defect::DefectRef;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::filter::Operator;
-use crate::domain::id::{ClusterId, ReportId};
+use crate::domain::id::ClusterId;
 use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
 use crate::store::cluster::{ClusterFilter, ClusterOrder};
 
 use super::Api;
-use super::convert::{defect_ref, optional_id, required_id, timestamp};
-use super::list::{Asked, ListFields, any_id, any_of, equal, unknown_field};
+use super::convert::{defect_ref, noted_id, optional_id, timestamp};
+use super::list::{Asked, ListFields, any_id, any_of, encode_page, equal, unknown_field};
 use super::proto::{self, cluster_service_server::ClusterService};
 use super::suggestion;
 
@@ -122,23 +123,23 @@ fn read_change(
     }
 }
 
-fn read_split(request: proto::SplitClusterRequest) -> Result<NewSplit, Error> {
-    let mut violations = Violations::new();
-    let cluster_id: Option<ClusterId> = required_id("cluster_id", &request.cluster_id, &mut violations);
+fn read_split(request: proto::SplitClusterRequest, violations: &mut Violations) -> NewSplit {
     let ids = request.report_ids.iter().enumerate();
-    let report_ids: Vec<ReportId> =
-        ids.filter_map(|(index, id)| required_id(&format!("report_ids[{index}]"), id, &mut violations)).collect();
-    match cluster_id {
-        Some(cluster_id) if violations.is_empty() => {
-            Ok(NewSplit { cluster_id, report_ids, title: request.title.trim().to_owned(), reason: request.reason })
-        }
-        _ => Err(Error::Invalid(violations)),
+    NewSplit {
+        cluster_id: noted_id("cluster_id", &request.cluster_id, violations),
+        report_ids: ids.map(|(index, id)| noted_id(&format!("report_ids[{index}]"), id, violations)).collect(),
+        title: request.title.trim().to_owned(),
+        reason: request.reason,
     }
 }
 
-/// Two things that must both be there.
-fn both<A, B>(one: Option<A>, other: Option<B>, violations: Violations) -> Result<(A, B), Error> {
-    one.zip(other).ok_or(Error::Invalid(violations))
+/// A cluster and a defect, both of which must be there.
+fn read_link(cluster_id: &str, defect: &str, mut violations: Violations) -> Result<(ClusterId, DefectRef), Error> {
+    let id = noted_id("cluster_id", cluster_id, &mut violations);
+    match defect_ref("defect", defect, &mut violations) {
+        Some(defect) if violations.is_empty() => Ok((id, defect)),
+        _ => Err(Error::Invalid(violations)),
+    }
 }
 
 /// The clusters that an event changed.
@@ -230,8 +231,8 @@ impl ClusterService for Api {
     ) -> Result<Response<proto::GetClusterResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::ClustersRead).await?;
         let mut violations = Violations::new();
-        let id = required_id("cluster_id", &request.get_ref().cluster_id, &mut violations);
-        let id = id.ok_or(Error::Invalid(violations))?;
+        let id = noted_id("cluster_id", &request.get_ref().cluster_id, &mut violations);
+        violations.into_result()?;
         let view = self.app.get_cluster(&call, id).await?;
         Ok(Response::new(proto::GetClusterResponse { cluster: Some(encode_cluster(view)) }))
     }
@@ -257,24 +258,24 @@ impl ClusterService for Api {
         violations.into_result().map_err(Error::Invalid)?;
         let order = if by_impact { ClusterOrder::Impact } else { ClusterOrder::CreateTime(asked.direction) };
         let page = self.app.list_clusters(&call, &filter, order, asked.after, asked.size).await?;
-        Ok(Response::new(proto::ListClustersResponse {
-            clusters: page.items.into_iter().map(encode_cluster).collect(),
-            next_page_token: fields.next(page.next),
-        }))
+        let key = |view: &ClusterView| (view.cluster.report_count, view.cluster.id);
+        let (clusters, next) = encode_page(page, key, encode_cluster);
+        Ok(Response::new(proto::ListClustersResponse { clusters, next_page_token: fields.next(next) }))
     }
 
     async fn update_cluster(
         &self,
         request: Request<proto::UpdateClusterRequest>,
     ) -> Result<Response<proto::UpdateClusterResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ClustersWrite, &request.get_ref().request_id).await?;
-        let request = request.into_inner();
-        let cluster = request.cluster.ok_or_else(|| Error::invalid("cluster", "is required; set it"))?;
         let mut violations = Violations::new();
-        let id = required_id("cluster.id", &cluster.id, &mut violations);
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ClustersWrite, request_id, &mut violations).await?;
+        let request = request.into_inner();
+        let cluster = request.cluster.unwrap_or_default();
+        let id = noted_id("cluster.id", &cluster.id, &mut violations);
         let change = read_change(&cluster, request.update_mask.as_ref(), &mut violations);
-        violations.clone().into_result().map_err(Error::Invalid)?;
-        let id = id.ok_or(Error::Invalid(violations))?;
+        change.check(&mut violations);
+        violations.into_result()?;
         let done = self.app.update_cluster(&call, id, &cluster.etag, change).await?;
         Ok(Response::new(proto::UpdateClusterResponse {
             cluster: Some(encode_cluster(done.result)),
@@ -286,12 +287,14 @@ impl ClusterService for Api {
         &self,
         request: Request<proto::MergeClustersRequest>,
     ) -> Result<Response<proto::MergeClustersResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ClustersWrite, &request.get_ref().request_id).await?;
-        let request = request.into_inner();
         let mut violations = Violations::new();
-        let from = required_id("from_cluster_id", &request.from_cluster_id, &mut violations);
-        let into = required_id("into_cluster_id", &request.into_cluster_id, &mut violations);
-        let (from, into) = both(from, into, violations)?;
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ClustersWrite, request_id, &mut violations).await?;
+        let request = request.into_inner();
+        let from = noted_id("from_cluster_id", &request.from_cluster_id, &mut violations);
+        let into = noted_id("into_cluster_id", &request.into_cluster_id, &mut violations);
+        check_reason(&request.reason, &mut violations);
+        violations.into_result()?;
         let done = self.app.merge_clusters(&call, from, into, &request.reason).await?;
         Ok(Response::new(proto::MergeClustersResponse {
             cluster: Some(encode_cluster(done.result.cluster)),
@@ -304,8 +307,12 @@ impl ClusterService for Api {
         &self,
         request: Request<proto::SplitClusterRequest>,
     ) -> Result<Response<proto::SplitClusterResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ClustersWrite, &request.get_ref().request_id).await?;
-        let new = read_split(request.into_inner())?;
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ClustersWrite, request_id, &mut violations).await?;
+        let new = read_split(request.into_inner(), &mut violations);
+        new.check(&mut violations);
+        violations.into_result()?;
         let done = self.app.split_cluster(&call, new).await?;
         Ok(Response::new(proto::SplitClusterResponse {
             new_cluster: Some(encode_cluster(done.result.new_cluster)),
@@ -319,10 +326,12 @@ impl ClusterService for Api {
         &self,
         request: Request<proto::UndoOperationRequest>,
     ) -> Result<Response<proto::UndoOperationResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ClustersWrite, &request.get_ref().request_id).await?;
         let mut violations = Violations::new();
-        let id = required_id("operation_id", &request.get_ref().operation_id, &mut violations);
-        let done = self.app.undo_operation(&call, id.ok_or(Error::Invalid(violations))?).await?;
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ClustersWrite, request_id, &mut violations).await?;
+        let id = noted_id("operation_id", &request.get_ref().operation_id, &mut violations);
+        violations.into_result()?;
+        let done = self.app.undo_operation(&call, id).await?;
         Ok(Response::new(proto::UndoOperationResponse {
             operation: Some(encode_operation(done.result)),
             replayed: done.replayed,
@@ -341,19 +350,20 @@ impl ClusterService for Api {
         &self,
         request: Request<proto::ResolveSuggestionRequest>,
     ) -> Result<Response<proto::ResolveSuggestionResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ClustersWrite, &request.get_ref().request_id).await?;
-        suggestion::resolve(self, &call, request.get_ref()).await.map(Response::new).map_err(Status::from)
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ClustersWrite, request_id, &mut violations).await?;
+        suggestion::resolve(self, &call, request.get_ref(), violations).await.map(Response::new).map_err(Status::from)
     }
 
     async fn link_defect(
         &self,
         request: Request<proto::LinkDefectRequest>,
     ) -> Result<Response<proto::LinkDefectResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ClustersWrite, &request.get_ref().request_id).await?;
         let mut violations = Violations::new();
-        let id = required_id("cluster_id", &request.get_ref().cluster_id, &mut violations);
-        let defect = defect_ref("defect", &request.get_ref().defect, &mut violations);
-        let (id, defect) = both(id, defect, violations)?;
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ClustersWrite, request_id, &mut violations).await?;
+        let (id, defect) = read_link(&request.get_ref().cluster_id, &request.get_ref().defect, violations)?;
         let done = self.app.link_defect(&call, id, &defect).await?;
         let cluster = Some(encode_cluster(done.result));
         Ok(Response::new(proto::LinkDefectResponse { cluster, replayed: done.replayed }))
@@ -363,11 +373,10 @@ impl ClusterService for Api {
         &self,
         request: Request<proto::UnlinkDefectRequest>,
     ) -> Result<Response<proto::UnlinkDefectResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ClustersWrite, &request.get_ref().request_id).await?;
         let mut violations = Violations::new();
-        let id = required_id("cluster_id", &request.get_ref().cluster_id, &mut violations);
-        let defect = defect_ref("defect", &request.get_ref().defect, &mut violations);
-        let (id, defect) = both(id, defect, violations)?;
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ClustersWrite, request_id, &mut violations).await?;
+        let (id, defect) = read_link(&request.get_ref().cluster_id, &request.get_ref().defect, violations)?;
         let done = self.app.unlink_defect(&call, id, &defect).await?;
         let cluster = Some(encode_cluster(done.result));
         Ok(Response::new(proto::UnlinkDefectResponse { cluster, replayed: done.replayed }))

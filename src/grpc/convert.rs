@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use uuid::Uuid;
+
 use crate::domain::customer::{ChannelKind, ContactAddress};
 use crate::domain::defect::DefectRef;
 use crate::domain::id::ParseIdError;
@@ -64,6 +66,15 @@ pub(crate) fn required_id<T: FromStr<Err = ParseIdError>>(
         violations.add(field, "is required; set it");
     }
     optional_id(field, text, violations)
+}
+
+/// The same where reading goes on, so that the caller learns everything at once: what is no id is noted, and nobody's id
+/// stands in its place until the violations are answered.
+pub(crate) fn noted_id<T>(field: &str, text: &str, violations: &mut Violations) -> T
+where
+    T: FromStr<Err = ParseIdError> + From<Uuid>,
+{
+    required_id(field, text, violations).unwrap_or_else(|| T::from(Uuid::nil()))
 }
 
 /// A defect by id or by tracker and key.

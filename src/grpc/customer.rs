@@ -2,15 +2,16 @@
 
 use tonic::{Request, Response, Status};
 
+use crate::app::Once;
 use crate::app::customer::{NewInstallation, Preferences, Profile, TimelineEntry};
-use crate::app::{Error, Once};
 use crate::domain::customer::{ContactPoint, ContactState, Installation};
 use crate::domain::id::{ContactPointId, CustomerId};
 use crate::domain::report::NewReporter;
 use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
 
-use super::convert::{channel, optional_id, optional_text, read_contact_points, required_id, timestamp};
+use super::convert::{channel, noted_id, optional_text, read_contact_points, timestamp};
+use super::list::read_page;
 use super::proto::{self, customer_service_server::CustomerService};
 use super::{Api, page_token};
 
@@ -71,56 +72,44 @@ fn encode_entry(entry: TimelineEntry) -> proto::TimelineEntry {
     }
 }
 
-fn read_upsert(request: &proto::UpsertCustomerRequest) -> Result<NewReporter, Error> {
-    let mut violations = Violations::new();
-    let customer_id = optional_id("customer_id", &request.customer_id, &mut violations);
-    violations.into_result()?;
-    Ok(NewReporter {
-        customer_id,
+fn read_upsert(request: &proto::UpsertCustomerRequest, violations: &mut Violations) -> NewReporter {
+    NewReporter {
+        // What cannot be read still says that there is one.
+        customer_id: (!request.customer_id.is_empty())
+            .then(|| noted_id("customer_id", &request.customer_id, violations)),
         external_id: optional_text(&request.external_id),
         display_name: request.display_name.trim().to_owned(),
         locale: request.locale.trim().to_owned(),
         time_zone: request.time_zone.trim().to_owned(),
         contact_points: read_contact_points(&request.contact_points),
-    })
+    }
 }
 
-fn read_customer_id(text: &str) -> Result<CustomerId, Error> {
-    let mut violations = Violations::new();
-    required_id("customer_id", text, &mut violations).ok_or(Error::Invalid(violations))
-}
-
-fn read_installation(request: &proto::RecordInstallationRequest) -> Result<NewInstallation, Error> {
-    Ok(NewInstallation {
-        customer_id: read_customer_id(&request.customer_id)?,
+fn read_installation(request: &proto::RecordInstallationRequest, violations: &mut Violations) -> NewInstallation {
+    NewInstallation {
+        customer_id: noted_id("customer_id", &request.customer_id, violations),
         product: request.product.trim().to_owned(),
         version: optional_text(&request.version),
         platform: optional_text(&request.platform).map(|platform| platform.to_lowercase()),
         environment: optional_text(&request.environment),
         region: optional_text(&request.region),
         ring: optional_text(&request.ring),
-    })
+    }
 }
 
 fn read_contact_ids(field: &str, texts: &[String], violations: &mut Violations) -> Vec<ContactPointId> {
     let each = texts.iter().enumerate();
-    each.filter_map(|(index, text)| required_id(&format!("{field}[{index}]"), text, violations)).collect()
+    each.map(|(index, text)| noted_id(&format!("{field}[{index}]"), text, violations)).collect()
 }
 
-fn read_preferences(request: &proto::UpdatePreferencesRequest) -> Result<Preferences, Error> {
-    let mut violations = Violations::new();
-    let customer_id = required_id("customer_id", &request.customer_id, &mut violations);
-    let mut ids = |field, texts| read_contact_ids(field, texts, &mut violations);
-    let out = ids("opt_out_contact_point_ids", &request.opt_out_contact_point_ids);
-    let back = ids("opt_in_contact_point_ids", &request.opt_in_contact_point_ids);
-    match customer_id {
-        Some(customer_id) if violations.is_empty() => Ok(Preferences {
-            customer_id,
-            opted_out: request.opted_out,
-            opt_out_contact_point_ids: out,
-            opt_in_contact_point_ids: back,
-        }),
-        _ => Err(Error::Invalid(violations)),
+fn read_preferences(request: &proto::UpdatePreferencesRequest, violations: &mut Violations) -> Preferences {
+    let customer_id = noted_id("customer_id", &request.customer_id, violations);
+    let mut ids = |field, texts| read_contact_ids(field, texts, violations);
+    Preferences {
+        customer_id,
+        opted_out: request.opted_out,
+        opt_out_contact_point_ids: ids("opt_out_contact_point_ids", &request.opt_out_contact_point_ids),
+        opt_in_contact_point_ids: ids("opt_in_contact_point_ids", &request.opt_in_contact_point_ids),
     }
 }
 
@@ -130,8 +119,12 @@ impl CustomerService for Api {
         &self,
         request: Request<proto::UpsertCustomerRequest>,
     ) -> Result<Response<proto::UpsertCustomerResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::CustomersWrite, &request.get_ref().request_id).await?;
-        let input = read_upsert(request.get_ref())?;
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::CustomersWrite, request_id, &mut violations).await?;
+        let input = read_upsert(request.get_ref(), &mut violations);
+        self.app.check_person(&input, &mut violations);
+        violations.into_result()?;
         let Once { result, replayed } = self.app.upsert_customer(&call, input).await?;
         Ok(Response::new(proto::UpsertCustomerResponse {
             customer: Some(encode_customer(result.profile)),
@@ -145,7 +138,9 @@ impl CustomerService for Api {
         request: Request<proto::GetCustomerRequest>,
     ) -> Result<Response<proto::GetCustomerResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::CustomersRead).await?;
-        let id = read_customer_id(&request.get_ref().customer_id)?;
+        let mut violations = Violations::new();
+        let id = noted_id("customer_id", &request.get_ref().customer_id, &mut violations);
+        violations.into_result()?;
         let profile = self.app.get_customer(&call, id).await?;
         Ok(Response::new(proto::GetCustomerResponse { customer: Some(encode_customer(profile)) }))
     }
@@ -154,8 +149,12 @@ impl CustomerService for Api {
         &self,
         request: Request<proto::RecordInstallationRequest>,
     ) -> Result<Response<proto::RecordInstallationResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::CustomersWrite, &request.get_ref().request_id).await?;
-        let input = read_installation(request.get_ref())?;
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::CustomersWrite, request_id, &mut violations).await?;
+        let input = read_installation(request.get_ref(), &mut violations);
+        input.check(&mut violations);
+        violations.into_result()?;
         let Once { result, replayed } = self.app.record_installation(&call, input).await?;
         let installation = Some(encode_installation(result));
         Ok(Response::new(proto::RecordInstallationResponse { installation, replayed }))
@@ -165,8 +164,12 @@ impl CustomerService for Api {
         &self,
         request: Request<proto::UpdatePreferencesRequest>,
     ) -> Result<Response<proto::UpdatePreferencesResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::CustomersWrite, &request.get_ref().request_id).await?;
-        let input = read_preferences(request.get_ref())?;
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::CustomersWrite, request_id, &mut violations).await?;
+        let input = read_preferences(request.get_ref(), &mut violations);
+        input.check(&mut violations);
+        violations.into_result()?;
         let Once { result, replayed } = self.app.update_preferences(&call, input).await?;
         let customer = Some(encode_customer(result));
         Ok(Response::new(proto::UpdatePreferencesResponse { customer, replayed }))
@@ -178,12 +181,13 @@ impl CustomerService for Api {
     ) -> Result<Response<proto::GetTimelineResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::CustomersRead).await?;
         let request = request.get_ref();
-        let id = read_customer_id(&request.customer_id)?;
-        let size = page_token::page_size(request.page_size)?;
+        let mut violations = Violations::new();
+        let id: CustomerId = noted_id("customer_id", &request.customer_id, &mut violations);
         // The customer is what this list is filtered by.
         let filter = id.to_string();
-        let after: i64 = page_token::decode("timeline", &filter, "", &request.page_token)?.unwrap_or(0);
-        let page = self.app.get_timeline(&call, id, after, size).await?;
+        let (size, after) = read_page("timeline", &filter, request.page_size, &request.page_token, &mut violations);
+        violations.into_result()?;
+        let page = self.app.get_timeline(&call, id, after.unwrap_or(0), size).await?;
         Ok(Response::new(proto::GetTimelineResponse {
             entries: page.items.into_iter().map(encode_entry).collect(),
             next_page_token: page_token::encode("timeline", &filter, "", page.next),

@@ -10,7 +10,7 @@ use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
 use crate::store::defect::DefectFilter;
 
-use super::list::{Asked, ListFields, any_text, equal, unknown_field};
+use super::list::{Asked, ListFields, any_text, encode_page, equal, unknown_field};
 use super::proto::defect_service_server::DefectService;
 use super::{Api, convert, proto};
 
@@ -20,8 +20,12 @@ impl DefectService for Api {
         &self,
         request: Request<proto::UpsertDefectRequest>,
     ) -> Result<Response<proto::UpsertDefectResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::DefectsWrite, &request.get_ref().request_id).await?;
-        let new = read_defect(request.into_inner())?;
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::DefectsWrite, request_id, &mut violations).await?;
+        let new = read_defect(request.into_inner(), &mut violations);
+        new.check(&mut violations);
+        violations.into_result()?;
         let done = self.app.upsert_defect(&call, new).await?;
         Ok(Response::new(proto::UpsertDefectResponse {
             defect: Some(encode_defect(&done.view)),
@@ -60,15 +64,12 @@ impl DefectService for Api {
         let filter = read_filter(&asked, &mut violations);
         violations.into_result().map_err(Error::Invalid)?;
         let page = self.app.list_defects(&call, &filter, asked.after, asked.direction, asked.size).await?;
-        Ok(Response::new(proto::ListDefectsResponse {
-            defects: page.items.iter().map(encode_defect).collect(),
-            next_page_token: fields.next(page.next),
-        }))
+        let (defects, next) = encode_page(page, |view| view.defect.id, |view| encode_defect(&view));
+        Ok(Response::new(proto::ListDefectsResponse { defects, next_page_token: fields.next(next) }))
     }
 }
 
-fn read_defect(request: proto::UpsertDefectRequest) -> Result<NewDefect, Error> {
-    let mut violations = Violations::new();
+fn read_defect(request: proto::UpsertDefectRequest, violations: &mut Violations) -> NewDefect {
     let state = match proto::defect::State::try_from(request.state) {
         Ok(proto::defect::State::Unspecified) => None,
         Ok(proto::defect::State::Open) => Some(DefectState::Open),
@@ -81,16 +82,13 @@ fn read_defect(request: proto::UpsertDefectRequest) -> Result<NewDefect, Error> 
             None
         }
     };
-    let new = NewDefect {
+    NewDefect {
         tracker: request.tracker,
         key: request.key,
         title: request.title.trim().to_owned(),
         url: request.url.trim().to_owned(),
         state,
-    };
-    new.check(&mut violations);
-    violations.into_result()?;
-    Ok(new)
+    }
 }
 
 fn read_filter(asked: &Asked<DefectId>, violations: &mut Violations) -> DefectFilter {

@@ -5,9 +5,14 @@ use serde::de::DeserializeOwned;
 use crate::app::Error;
 use crate::domain::filter::{self, Operator, Term};
 use crate::domain::violation::Violations;
-use crate::store::Direction;
+use crate::store::{Direction, Page};
 
 use super::page_token;
+
+/// Most bytes of a page's items: clients refuse messages of more than 4 MiB unless told otherwise.
+const PAGE_BYTES: usize = 3_500_000;
+/// What the tag and the length of an item take at most.
+const ITEM_OVERHEAD: usize = 10;
 
 /// The four fields that every list request has.
 pub(crate) struct ListFields<'a> {
@@ -21,6 +26,20 @@ pub(crate) struct ListFields<'a> {
     pub(crate) filter: &'a str,
     /// As sent.
     pub(crate) order_by: &'a str,
+}
+
+/// Reads the page that a list without filter and order is asked for: its size, and the key to continue after. `of` is
+/// what the list belongs to, if anything.
+pub(crate) fn read_page<K: DeserializeOwned>(
+    list: &str,
+    of: &str,
+    page_size: i32,
+    page_token: &str,
+    violations: &mut Violations,
+) -> (u64, Option<K>) {
+    let size = keep(page_token::page_size(page_size), violations).unwrap_or_default();
+    let after = keep(page_token::decode(list, of, "", page_token), violations).flatten();
+    (size, after)
 }
 
 /// What a list is asked for.
@@ -59,6 +78,30 @@ impl ListFields<'_> {
     pub(crate) fn next<K: serde::Serialize>(&self, next: Option<K>) -> String {
         page_token::encode(self.list, self.filter, self.order_by, next)
     }
+}
+
+/// A page for the wire, and the key that the next one continues after. It ends early where it would become larger than
+/// clients take, so that long texts cost more pages and never fail; one item it always has.
+pub(crate) fn encode_page<T, K, M: prost::Message>(
+    page: Page<T, K>,
+    key: impl Fn(&T) -> K,
+    mut encode: impl FnMut(T) -> M,
+) -> (Vec<M>, Option<K>) {
+    let mut messages = Vec::with_capacity(page.items.len());
+    let mut room = PAGE_BYTES;
+    let mut last = None;
+    for item in page.items {
+        let key = key(&item);
+        let message = encode(item);
+        let size = message.encoded_len() + ITEM_OVERHEAD;
+        if size > room && !messages.is_empty() {
+            return (messages, last);
+        }
+        room = room.saturating_sub(size);
+        messages.push(message);
+        last = Some(key);
+    }
+    (messages, page.next)
 }
 
 /// The value, or what is wrong noted.
@@ -136,6 +179,21 @@ mod tests {
         assert_eq!(asked(0, "", "").0.direction, Direction::Descending);
         assert_eq!(asked(0, "", "create_time").0.direction, Direction::Ascending);
         assert_eq!(asked(0, "", " create_time  desc ").0.direction, Direction::Descending);
+    }
+
+    #[test]
+    fn a_page_ends_where_it_would_become_too_large_and_the_next_one_goes_on_there() {
+        let page = |sizes: &[usize], next| {
+            let items = sizes.iter().copied().enumerate().collect();
+            let (texts, next) = encode_page(Page { items, next }, |item| item.0, |(_, size)| "x".repeat(size));
+            (texts.len(), next)
+        };
+        assert_eq!(page(&[], None), (0, None));
+        assert_eq!(page(&[1, 1], None), (2, None));
+        assert_eq!(page(&[1, 1], Some(1)), (2, Some(1)));
+        assert_eq!(page(&[PAGE_BYTES / 2, PAGE_BYTES / 3, PAGE_BYTES / 3], None), (2, Some(1)));
+        assert_eq!(page(&[2 * PAGE_BYTES, 1], None), (1, Some(0)));
+        assert_eq!(page(&[2 * PAGE_BYTES], None), (1, None), "what is too large for any page is not left out");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::domain::violation::Violations;
 use crate::store::release::ReleaseFilter;
 
 use super::coverage::{encode_coverage, read_installation};
-use super::list::{Asked, ListFields, any_id, any_text, equal, unknown_field};
+use super::list::{Asked, ListFields, any_id, any_text, encode_page, equal, unknown_field};
 use super::proto::release_service_server::ReleaseService;
 use super::{Api, convert, proto};
 
@@ -24,8 +24,9 @@ impl ReleaseService for Api {
         &self,
         request: Request<proto::RecordReleaseRequest>,
     ) -> Result<Response<proto::RecordReleaseResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ReleasesWrite, &request.get_ref().request_id).await?;
         let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ReleasesWrite, request_id, &mut violations).await?;
         let new = read_release(request.into_inner(), &mut violations);
         let done = self.app.record_release(&call, new, violations).await?;
         Ok(Response::new(proto::RecordReleaseResponse {
@@ -39,12 +40,13 @@ impl ReleaseService for Api {
         &self,
         request: Request<proto::YankReleaseRequest>,
     ) -> Result<Response<proto::YankReleaseResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ReleasesWrite, &request.get_ref().request_id).await?;
-        let request = request.into_inner();
         let mut violations = Violations::new();
-        let id = convert::required_id::<ReleaseId>("release_id", &request.release_id, &mut violations);
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ReleasesWrite, request_id, &mut violations).await?;
+        let request = request.into_inner();
+        let id: ReleaseId = convert::noted_id("release_id", &request.release_id, &mut violations);
         violations.text("reason", &request.reason, 1_000);
-        let id = id.filter(|_| violations.is_empty()).ok_or(Error::Invalid(violations))?;
+        violations.into_result()?;
         let (view, replayed) = self.app.yank_release(&call, id, &request.reason).await?;
         Ok(Response::new(proto::YankReleaseResponse { release: Some(encode_release(&view)), replayed }))
     }
@@ -53,9 +55,10 @@ impl ReleaseService for Api {
         &self,
         request: Request<proto::RecordDeploymentRequest>,
     ) -> Result<Response<proto::RecordDeploymentResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ReleasesWrite, &request.get_ref().request_id).await?;
-        let request = request.into_inner();
         let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ReleasesWrite, request_id, &mut violations).await?;
+        let request = request.into_inner();
         let new = NewDeployment {
             release_id: convert::required_id("release_id", &request.release_id, &mut violations),
             environment: request.environment,
@@ -74,12 +77,13 @@ impl ReleaseService for Api {
         &self,
         request: Request<proto::RollBackDeploymentRequest>,
     ) -> Result<Response<proto::RollBackDeploymentResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ReleasesWrite, &request.get_ref().request_id).await?;
-        let request = request.into_inner();
         let mut violations = Violations::new();
-        let id = convert::required_id::<DeploymentId>("deployment_id", &request.deployment_id, &mut violations);
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ReleasesWrite, request_id, &mut violations).await?;
+        let request = request.into_inner();
+        let id: DeploymentId = convert::noted_id("deployment_id", &request.deployment_id, &mut violations);
         violations.text("reason", &request.reason, 1_000);
-        let id = id.filter(|_| violations.is_empty()).ok_or(Error::Invalid(violations))?;
+        violations.into_result()?;
         let done = self.app.roll_back_deployment(&call, id, &request.reason).await?;
         Ok(Response::new(proto::RollBackDeploymentResponse {
             deployment: Some(encode_deployment(&done.result)),
@@ -116,10 +120,8 @@ impl ReleaseService for Api {
         let filter = read_filter(&asked, &mut violations);
         violations.into_result().map_err(Error::Invalid)?;
         let page = self.app.list_releases(&call, &filter, asked.after, asked.direction, asked.size).await?;
-        Ok(Response::new(proto::ListReleasesResponse {
-            releases: page.items.iter().map(encode_release).collect(),
-            next_page_token: fields.next(page.next),
-        }))
+        let (releases, next) = encode_page(page, |view| view.release.id, |view| encode_release(&view));
+        Ok(Response::new(proto::ListReleasesResponse { releases, next_page_token: fields.next(next) }))
     }
 
     async fn get_coverage(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::app::cluster::operation::check_reason;
 use crate::app::intake::{Accepted, Patience, ReadReport};
 use crate::app::report::{KnownProblem, Matched, PlacementView};
 use crate::app::{App, Call, Error};
@@ -19,9 +20,9 @@ use crate::domain::violation::Violations;
 use crate::store::report::{PlacedReport, ReportFilter};
 
 use super::cluster::{cluster_state, encode_operation};
-use super::convert::{optional_id, optional_text, read_contact_points, read_timestamp, required_id, timestamp};
+use super::convert::{noted_id, optional_id, optional_text, read_contact_points, read_timestamp, timestamp};
 use super::coverage::encode_verdict;
-use super::list::{Asked, ListFields, any_id, any_of, any_text, equal, unknown_field};
+use super::list::{Asked, ListFields, any_id, any_of, any_text, encode_page, equal, unknown_field};
 use super::proto::{self, report_service_server::ReportService};
 use super::{Api, status};
 
@@ -46,10 +47,17 @@ fn read_reporter(input: &proto::Reporter, violations: &mut Violations) -> NewRep
     }
 }
 
-/// A report as a caller sends it. Names are compared without surrounding space, platforms without case.
-fn read_report(input: Option<proto::ReportInput>, dry_run: bool) -> Result<NewReport, Error> {
-    let input = input.ok_or_else(|| Error::invalid("report", "is required; set it"))?;
-    let mut violations = Violations::new();
+/// A report as a caller sends it. Names are compared without surrounding space, platforms without case. `violations` is
+/// what is wrong with the rest of the request: the caller learns everything at once.
+fn read_report(
+    input: Option<proto::ReportInput>,
+    dry_run: bool,
+    mut violations: Violations,
+) -> Result<NewReport, Error> {
+    let Some(input) = input else {
+        violations.add("report", "is required; set it");
+        return Err(Error::Invalid(violations));
+    };
     let reporter = input.reporter.unwrap_or_default();
     let new = NewReport {
         reporter: read_reporter(&reporter, &mut violations),
@@ -70,7 +78,7 @@ fn read_report(input: Option<proto::ReportInput>, dry_run: bool) -> Result<NewRe
     if violations.is_empty() {
         return Ok(new);
     }
-    // The caller learns everything at once; what could not be read counts as said.
+    // What could not be read counts as said.
     let mut rest = Violations::new();
     new.check(dry_run, &mut rest);
     let read: Vec<String> = violations.iter().map(|violation| violation.field.clone()).collect();
@@ -228,7 +236,7 @@ fn encode_matched(matched: Matched) -> proto::MatchReportResponse {
 
 fn encode_refusal(error: &Error) -> proto::stream_reports_response::Refusal {
     let (code, reason) = status::classify(error);
-    let field_violations = status::violations(error)
+    let field_violations = status::brief_violations(error)
         .iter()
         .map(|violation| proto::FieldViolation {
             field: violation.field.clone(),
@@ -238,7 +246,7 @@ fn encode_refusal(error: &Error) -> proto::stream_reports_response::Refusal {
     proto::stream_reports_response::Refusal {
         code: code.into(),
         reason: status::reason_text(reason).to_owned(),
-        message: error.to_string(),
+        message: status::brief(&error.to_string()),
         field_violations,
     }
 }
@@ -271,6 +279,14 @@ struct Streamed {
     read: Result<ReadReport, Error>,
 }
 
+/// At most as much of a token as one may have: an answer must not grow with what is wrong in the question.
+fn echo(mut client_token: String) -> String {
+    if let Some((end, _)) = client_token.char_indices().nth(MAX_CLIENT_TOKEN) {
+        client_token.truncate(end);
+    }
+    client_token
+}
+
 /// Reads a message of a stream. An error ends the stream; what is wrong with the report itself only refuses it.
 async fn read_streamed(
     app: Arc<App>,
@@ -282,14 +298,15 @@ async fn read_streamed(
     app.check_key(call.scope, call.key).await?;
     call.now = app.clock.now();
     let read = async {
+        let mut violations = Violations::new();
         if message.client_token.chars().count() > MAX_CLIENT_TOKEN {
             let problem = format!("is longer than {MAX_CLIENT_TOKEN} characters; send a shorter one, or none");
-            return Err(Error::invalid("client_token", problem));
+            violations.add("client_token", problem);
         }
-        app.read_report(&call, read_report(message.report, false)?).await
+        app.read_report(&call, read_report(message.report, false, violations)?).await
     };
     let read = read.await;
-    Ok(Streamed { client_token: message.client_token, call, read })
+    Ok(Streamed { client_token: echo(message.client_token), call, read })
 }
 
 /// Queues a report of a stream, and gives what waits for its answer.
@@ -328,8 +345,10 @@ impl ReportService for Api {
         &self,
         request: Request<proto::SubmitReportRequest>,
     ) -> Result<Response<proto::SubmitReportResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ReportsWrite, &request.get_ref().request_id).await?;
-        let new = read_report(request.into_inner().report, false)?;
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ReportsWrite, request_id, &mut violations).await?;
+        let new = read_report(request.into_inner().report, false, violations)?;
         let accepted = self.app.submit_report(&call, new, Patience::Refuse).await?;
         Ok(Response::new(encode_accepted(accepted)))
     }
@@ -363,12 +382,16 @@ impl ReportService for Api {
     ) -> Result<Response<proto::MatchReportResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::ReportsRead).await?;
         let request = request.into_inner();
+        let mut violations = Violations::new();
         let limit = match usize::try_from(request.candidate_count) {
             Ok(0) => CANDIDATES,
             Ok(count) => count.min(MAX_CANDIDATES),
-            Err(_) => return Err(Error::invalid("candidate_count", "is negative; send 0 to 50").into()),
+            Err(_) => {
+                violations.add("candidate_count", "is negative; send 0 to 50");
+                CANDIDATES
+            }
         };
-        let new = read_report(request.report, true)?;
+        let new = read_report(request.report, true, violations)?;
         let matched = self.app.match_report(&call, new, limit).await?;
         Ok(Response::new(encode_matched(matched)))
     }
@@ -379,8 +402,8 @@ impl ReportService for Api {
     ) -> Result<Response<proto::GetReportResponse>, Status> {
         let call = self.caller(request.metadata(), Scope::ReportsRead).await?;
         let mut violations = Violations::new();
-        let id = required_id("report_id", &request.get_ref().report_id, &mut violations);
-        let id = id.ok_or(Error::Invalid(violations))?;
+        let id = noted_id("report_id", &request.get_ref().report_id, &mut violations);
+        violations.into_result()?;
         let placed = self.app.get_report(&call, id).await?;
         Ok(Response::new(proto::GetReportResponse { report: Some(encode_report(placed)) }))
     }
@@ -403,23 +426,22 @@ impl ReportService for Api {
         let filter = read_filter(&asked, &mut violations);
         violations.into_result().map_err(Error::Invalid)?;
         let page = self.app.list_reports(&call, &filter, asked.direction, asked.after, asked.size).await?;
-        Ok(Response::new(proto::ListReportsResponse {
-            reports: page.items.into_iter().map(encode_report).collect(),
-            next_page_token: fields.next(page.next),
-        }))
+        let (reports, next) = encode_page(page, |placed| placed.report.id, encode_report);
+        Ok(Response::new(proto::ListReportsResponse { reports, next_page_token: fields.next(next) }))
     }
 
     async fn move_report(
         &self,
         request: Request<proto::MoveReportRequest>,
     ) -> Result<Response<proto::MoveReportResponse>, Status> {
-        let call = self.writer(request.metadata(), Scope::ClustersWrite, &request.get_ref().request_id).await?;
-        let request = request.into_inner();
         let mut violations = Violations::new();
-        let report = required_id("report_id", &request.report_id, &mut violations);
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::ClustersWrite, request_id, &mut violations).await?;
+        let request = request.into_inner();
+        let report = noted_id("report_id", &request.report_id, &mut violations);
         let target = optional_id("cluster_id", &request.cluster_id, &mut violations);
-        violations.clone().into_result().map_err(Error::Invalid)?;
-        let report = report.ok_or(Error::Invalid(violations))?;
+        check_reason(&request.reason, &mut violations);
+        violations.into_result()?;
         let done = self.app.move_report(&call, report, target, &request.reason).await?;
         Ok(Response::new(proto::MoveReportResponse {
             report: Some(encode_report(done.result.placed)),
@@ -441,7 +463,7 @@ mod tests {
             version: "  ".to_owned(),
             ..proto::ReportInput::default()
         };
-        let new = read_report(Some(input), false).expect("reads");
+        let new = read_report(Some(input), false, Violations::new()).expect("reads");
         assert_eq!((new.platform.as_deref(), new.version), (Some("windows"), None));
     }
 
@@ -452,8 +474,13 @@ mod tests {
             reporter: Some(proto::Reporter { customer_id: "nobody".to_owned(), ..proto::Reporter::default() }),
             ..proto::ReportInput::default()
         };
-        let Err(Error::Invalid(violations)) = read_report(Some(input), false) else { panic!("is wrong") };
+        let mut before = Violations::new();
+        before.add("request_id", "is not a UUID");
+        let Err(Error::Invalid(violations)) = read_report(Some(input), false, before) else { panic!("is wrong") };
         let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
-        assert_eq!(fields, ["report.reporter.customer_id", "report.source", "report.external_id", "report.title"]);
+        assert_eq!(
+            fields,
+            ["request_id", "report.reporter.customer_id", "report.source", "report.external_id", "report.title"]
+        );
     }
 }

@@ -25,6 +25,8 @@ use crate::config::GrpcConfig;
 /// The methods to which callers send streams.
 const REPORT_STREAM: &str = "/hearback.v1.ReportService/StreamReports";
 const ANNOUNCEMENT_STREAM: &str = "/hearback.v1.AnnouncementService/WatchAnnouncements";
+/// The largest answer: what clients take unless told otherwise. Pages end before it.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why the services cannot be offered. The descriptors are compiled in, so this is a fault of the build.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +55,7 @@ impl Services {
             ($service:ident, $limit:expr) => {
                 $service::new(api.clone())
                     .max_decoding_message_size($limit)
-                    .max_encoding_message_size(config.max_stream_message_bytes)
+                    .max_encoding_message_size(MAX_ANSWER_BYTES)
                     .accept_compressed(CompressionEncoding::Gzip)
                     .send_compressed(CompressionEncoding::Gzip)
             };

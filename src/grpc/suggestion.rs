@@ -1,5 +1,6 @@
 //! Suggestions on the wire. They are a part of `ClusterService`.
 
+use crate::app::cluster::operation::check_reason;
 use crate::app::suggestion::{Answer, SuggestionView};
 use crate::app::{Call, Error};
 use crate::domain::filter::{Operator, Term};
@@ -10,8 +11,8 @@ use crate::store::suggestion::SuggestionFilter;
 
 use super::Api;
 use super::cluster::encode_operation;
-use super::convert::{required_id, timestamp};
-use super::list::{Asked, ListFields, any_id, any_of, equal, unknown_field};
+use super::convert::{noted_id, timestamp};
+use super::list::{Asked, ListFields, any_id, any_of, encode_page, equal, unknown_field};
 use super::proto;
 use super::report::encode_signal;
 
@@ -81,21 +82,20 @@ pub(crate) async fn list(
     let filter = read_filter(&asked, &mut violations);
     violations.into_result()?;
     let page = api.app.list_suggestions(call, &filter, asked.direction, asked.after, asked.size).await?;
-    Ok(proto::ListSuggestionsResponse {
-        suggestions: page.items.into_iter().map(encode).collect(),
-        next_page_token: fields.next(page.next),
-    })
+    let (suggestions, next) = encode_page(page, |view| view.suggestion.id, encode);
+    Ok(proto::ListSuggestionsResponse { suggestions, next_page_token: fields.next(next) })
 }
 
-/// `ResolveSuggestion`.
+/// `ResolveSuggestion`. `violations` is what is wrong with it already.
 pub(crate) async fn resolve(
     api: &Api,
     call: &Call,
     request: &proto::ResolveSuggestionRequest,
+    mut violations: Violations,
 ) -> Result<proto::ResolveSuggestionResponse, Error> {
     use proto::resolve_suggestion_request::Answer as Asked;
-    let mut violations = Violations::new();
-    let id = required_id("suggestion_id", &request.suggestion_id, &mut violations);
+    let id = noted_id("suggestion_id", &request.suggestion_id, &mut violations);
+    check_reason(&request.reason, &mut violations);
     let answer = match request.answer() {
         Asked::Confirm => Some(Answer::Confirm),
         Asked::Reject => Some(Answer::Reject),
@@ -104,7 +104,7 @@ pub(crate) async fn resolve(
             None
         }
     };
-    let (id, answer) = id.zip(answer).ok_or(Error::Invalid(violations))?;
+    let Some(answer) = answer.filter(|_| violations.is_empty()) else { return Err(Error::Invalid(violations)) };
     let done = api.app.resolve_suggestion(call, id, answer, &request.reason).await?;
     Ok(proto::ResolveSuggestionResponse {
         suggestion: Some(encode(done.result.view)),

@@ -11,8 +11,20 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use crate::support::api::Api;
+use crate::support::every::{self, Things};
 use crate::support::proto::*;
-use crate::support::{Caller, Server, a_report, browser, reason, soon};
+use crate::support::{Caller, Server, a_report, browser, fields, reason, soon};
+
+/// Fields of requests that are not looked at, because only the server sets them or the mask does not name them, and etags,
+/// which are only compared.
+const READS_ANYTHING: [&str; 6] = [
+    "cluster.product_id",
+    "cluster.defect_ids",
+    "cluster.merged_into_cluster_id",
+    "cluster.etag",
+    "policy.time_zone",
+    "policy.etag",
+];
 
 /// While it is held, nobody else writes for this tenant.
 async fn hold_the_pen(server: &Server) -> hearback::store::Txn {
@@ -269,4 +281,41 @@ async fn a_browser_at_the_wrong_door_is_told_so() {
     let server = Server::start().await;
     let answer = browser().get(server.grpc_url()).send().await.expect("an answer");
     assert_eq!(answer.status(), 426);
+}
+
+/// Of every method: a wrong idempotency key is named beside every other field that is wrong.
+#[tokio::test]
+async fn everything_wrong_with_a_request_is_named_at_once() {
+    let server = Server::start().await;
+    let things = Things::of(&server, &server).await;
+    let api = Api::read();
+    let wrong = async |path: &str, message: Vec<u8>| match server.raw(path, message).await {
+        Err(refused) if reason(&refused) == "FIELD_INVALID" => fields(&refused),
+        _ => Vec::new(),
+    };
+    let mut forgotten = Vec::new();
+    for (path, _, message) in every::requests(&things) {
+        let strings = api.strings(&api.method(&path).input);
+        let first = strings.iter().find(|field| ["request_id", "page_token"].contains(&field.name.as_str()));
+        let Some(first) = first else { continue };
+        let message = [message, first.encode("neither a UUID nor a token")].concat();
+        if wrong(&path, message.clone()).await != [first.name.clone()] {
+            forgotten.push(format!("{path} {}", first.name));
+        }
+        for field in strings.iter().filter(|field| field.name != first.name) {
+            let broken = field.encode(&"a\0".repeat(2_500));
+            let alone = wrong(&path, [message.clone(), broken].concat()).await;
+            let counts = alone.len() > 1 || READS_ANYTHING.contains(&field.name.as_str());
+            if !counts || !alone.contains(&first.name) {
+                forgotten.push(format!("{path} {} beside {}: {alone:?}", field.name, first.name));
+            }
+        }
+        for number in api.numbers(&api.method(&path).input).iter().filter(|number| number.name == "page_size") {
+            let alone = wrong(&path, [message.clone(), number.encode_number(-1)].concat()).await;
+            if alone.len() != 2 {
+                forgotten.push(format!("{path} page_size beside {}: {alone:?}", first.name));
+            }
+        }
+    }
+    assert!(forgotten.is_empty(), "{forgotten:#?}");
 }

@@ -155,7 +155,7 @@ impl App {
         self.remember(&txn, call, METHOD, &input, json!({ "version": result.version })).await?;
         txn.commit().await?;
         self.wake.committed();
-        Ok(Once { result, replayed: false })
+        Ok(Once { result, replayed: fields.is_empty() })
     }
 }
 

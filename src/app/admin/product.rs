@@ -38,7 +38,8 @@ pub struct UpsertedProduct {
 }
 
 impl NewProduct {
-    fn check(&self, violations: &mut Violations) {
+    /// Notes what is wrong with it.
+    pub fn check(&self, violations: &mut Violations) {
         violations.required_text("key", &self.key, 128);
         if self.key.parse::<ProductId>().is_ok() {
             violations.add("key", "looks like an id of this server; choose a key of your own");
@@ -77,6 +78,7 @@ impl App {
         }
         let before = tenant::find_product_by_key(&txn.read(), &input.key).await?;
         let created = before.is_none();
+        let known_version = before.as_ref().map(|before| before.version);
         let product = match before {
             Some(before) => change_product(&mut txn, before, &input).await?,
             None => create_product(&mut txn, &input).await?,
@@ -85,7 +87,8 @@ impl App {
         self.remember(&txn, call, METHOD, &input, result).await?;
         txn.commit().await?;
         self.wake.committed();
-        Ok(Once { result: UpsertedProduct { product, created }, replayed: false })
+        let replayed = known_version == Some(product.version);
+        Ok(Once { result: UpsertedProduct { product, created }, replayed })
     }
 
     /// One product, by the tenant's own key or by id.

@@ -90,10 +90,27 @@ struct UndoBody {
     operation_id: OperationId,
 }
 
-pub(in crate::app) fn check_reason(reason: &str) -> Result<(), Error> {
-    let mut violations = Violations::new();
+/// Notes what is wrong with why somebody did something.
+pub fn check_reason(reason: &str, violations: &mut Violations) {
     violations.text("reason", reason, MAX_REASON);
+}
+
+/// Refuses what is wrong with it.
+pub(in crate::app) fn need_reason(reason: &str) -> Result<(), Error> {
+    let mut violations = Violations::new();
+    check_reason(reason, &mut violations);
     Ok(violations.into_result()?)
+}
+
+impl NewSplit {
+    /// Notes what is wrong with it.
+    pub fn check(&self, violations: &mut Violations) {
+        violations.text("title", &self.title, super::MAX_TITLE);
+        check_reason(&self.reason, violations);
+        if self.report_ids.is_empty() || self.report_ids.len() > MAX_SPLIT {
+            violations.add("report_ids", format!("has {} ids; send 1 to {MAX_SPLIT}", self.report_ids.len()));
+        }
+    }
 }
 
 pub(in crate::app) async fn find_operation(db: &Reader<'_>, id: OperationId) -> Result<Operation, Error> {
@@ -194,7 +211,7 @@ impl App {
         reason: &str,
     ) -> Result<Once<Moved>, Error> {
         const METHOD: &str = "MoveReport";
-        check_reason(reason)?;
+        need_reason(reason)?;
         let body = MoveBody { report_id: report, cluster_id: target, reason };
         let mut txn = self.begin(call).await?;
         if let Some(earlier) = self.earlier(&txn, call, METHOD, &body).await? {
@@ -223,7 +240,7 @@ impl App {
         reason: &str,
     ) -> Result<Once<Merged>, Error> {
         const METHOD: &str = "MergeClusters";
-        check_reason(reason)?;
+        need_reason(reason)?;
         let body = MergeBody { from_cluster_id: from, into_cluster_id: into, reason };
         let mut txn = self.begin(call).await?;
         if let Some(earlier) = self.earlier(&txn, call, METHOD, &body).await? {
@@ -247,11 +264,7 @@ impl App {
     pub async fn split_cluster(&self, call: &Call, new: NewSplit) -> Result<Once<Split>, Error> {
         const METHOD: &str = "SplitCluster";
         let mut violations = Violations::new();
-        violations.text("title", &new.title, super::MAX_TITLE);
-        violations.text("reason", &new.reason, MAX_REASON);
-        if new.report_ids.is_empty() || new.report_ids.len() > MAX_SPLIT {
-            violations.add("report_ids", format!("has {} ids; send 1 to {MAX_SPLIT}", new.report_ids.len()));
-        }
+        new.check(&mut violations);
         violations.into_result()?;
         let mut txn = self.begin(call).await?;
         if let Some(earlier) = self.earlier(&txn, call, METHOD, &new).await? {

@@ -334,3 +334,52 @@ async fn law_2_every_mutation_is_done_once_under_one_request_id() {
     let types: Vec<String> = server.history(&token).await.into_iter().map(|(_, event)| event.r#type).collect();
     assert_eq!(types, ["product.created"], "replays change nothing; the one event is the mark of the reading before");
 }
+
+#[tokio::test]
+async fn law_2_what_stands_so_already_is_marked_replayed_under_any_request_id() {
+    let server = Server::start().await;
+    let report = server.submit(a_report().from("ada@example.org")).await;
+    let product = UpsertProductRequest {
+        key: "app".to_owned(),
+        display_name: "App".to_owned(),
+        lines: vec!["2.4".to_owned()],
+        ..Default::default()
+    };
+    let policy = UpdatePolicyRequest {
+        policy: Some(Policy { acknowledge: true, ..Default::default() }),
+        update_mask: Some(crate::support::caller::paths(&["acknowledge"])),
+        ..Default::default()
+    };
+    let cluster = UpdateClusterRequest {
+        cluster: Some(Cluster {
+            id: report.cluster_id.clone(),
+            workaround: "Restart it".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let customer = UpsertCustomerRequest {
+        customer_id: report.customer_id.clone(),
+        display_name: "Ada".to_owned(),
+        ..Default::default()
+    };
+    let preferences = UpdatePreferencesRequest {
+        customer_id: report.customer_id.clone(),
+        opted_out: Some(true),
+        ..Default::default()
+    };
+    let say = async || {
+        let replayed = [
+            server.admin().upsert_product(product.clone()).await.expect("a product").into_inner().replayed,
+            server.admin().update_policy(policy.clone()).await.expect("a policy").into_inner().replayed,
+            server.clusters().update_cluster(cluster.clone()).await.expect("a cluster").into_inner().replayed,
+            server.customers().upsert_customer(customer.clone()).await.expect("a customer").into_inner().replayed,
+            server.customers().update_preferences(preferences.clone()).await.expect("a wish").into_inner().replayed,
+        ];
+        (replayed, server.history("").await.len())
+    };
+    let (first, length) = say().await;
+    assert_eq!(first, [false; 5]);
+    // Each look at the history leaves one mark.
+    assert_eq!(say().await, ([true; 5], length + 1));
+}
