@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tonic::Code;
 
-use crate::support::api::Api;
+use crate::support::api::{Api, FieldPath};
 use crate::support::every::{self, About, Things};
 use crate::support::proto::*;
 use crate::support::raw::Answer;
@@ -35,17 +35,43 @@ async fn law_13_another_tenants_ids_are_not_found_by_any_method() {
     assert_eq!(history.len(), before + 1, "nothing of theirs changed: {:?}", &history[before..]);
 }
 
+/// In any text field of any method. Whoever could tell the two apart could ask which ids others have.
 #[tokio::test]
 async fn law_13_another_tenants_id_looks_exactly_like_one_that_never_was() {
     let server = Server::start().await;
     let theirs = server.second_tenant().await;
-    let things = Things::of(&server, &theirs).await;
-    let refusal = async |id: &str| {
-        let request = GetReportRequest { report_id: id.to_owned() };
-        let refused = server.reports().get_report(request).await.expect_err("not ours");
-        (refused.code(), refused.message().replace(id, "ID"), reason(&refused))
-    };
-    assert_eq!(refusal(&things.report.id).await, refusal("rep_00000000000000000000000000000000").await);
+    let their_things = Things::of(&server, &theirs).await;
+    let ours = Things::of(&server, &server).await;
+    let before = theirs.history("").await.len();
+    let api = Api::read();
+    let mut told_apart = Vec::new();
+    for (path, about, message) in every::requests(&ours) {
+        let answer = async |field: &FieldPath, id: &str| {
+            let message = [message.clone(), field.encode(id)].concat();
+            match server.raw(&path, message).await {
+                Ok(_) => "an answer".to_owned(),
+                Err(refused) => {
+                    let said = (refused.code(), reason(&refused), fields(&refused));
+                    format!("{said:?} {}", refused.message().replace(id, "ID"))
+                }
+            }
+        };
+        for field in api.strings(&api.method(&path).input) {
+            // A stream that has nothing to say has to be waited for.
+            for id in their_things.ids().into_iter().filter(|id| about != About::Stream || id.starts_with("clu_")) {
+                let prefix = id.split('_').next().expect("ids have one");
+                let never = |digit: &str| format!("{prefix}_{}", digit.repeat(32));
+                answer(&field, &never("0")).await; // What can happen once only has happened now.
+                let (theirs, nobodys) = (answer(&field, &id).await, answer(&field, &never("f")).await);
+                if theirs != nobodys {
+                    told_apart.push(format!("{path} {}: {theirs} for {id}, {nobodys} for nobody's", field.name));
+                }
+            }
+        }
+    }
+    assert!(told_apart.is_empty(), "{told_apart:#?}");
+    let history = theirs.history("").await;
+    assert_eq!(history.len(), before, "nothing of theirs changed: {:?}", &history[before..]);
 }
 
 #[tokio::test]

@@ -54,6 +54,28 @@ impl Things {
     }
 }
 
+impl Things {
+    /// The ids of all of them.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        [
+            &self.report.id,
+            &self.report.cluster_id,
+            &self.report.customer_id,
+            &self.operation,
+            &self.suggestion,
+            &self.defect,
+            &self.release,
+            &self.deployment,
+            &self.contact_point,
+            &self.announcement.id,
+            &self.product,
+            &self.api_key,
+        ]
+        .map(String::clone)
+        .into()
+    }
+}
+
 /// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum About {
