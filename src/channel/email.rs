@@ -18,12 +18,12 @@ use std::time::{Duration, SystemTime};
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, Certificate, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::Severity;
 use lettre::{Address, Message as Letter};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -79,6 +79,8 @@ pub struct EmailConfig {
     pub message_id_domain: String,
     /// What `List-Id` says, without brackets: a name below a domain of the sender's, as `fixes.acme.example`.
     pub list_id: Option<String>,
+    /// Authorities whose certificates are accepted beside the web's.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 /// The email channel. See the module's docs.
@@ -151,11 +153,17 @@ impl Email {
         }
         let security = match config.tls {
             Tls::None => Security::None,
-            Tls::StartTls => Security::StartTls(
-                TlsParameters::new(config.host.clone()).map_err(|error| ChannelConfigError::new("tls", error))?,
-            ),
+            Tls::StartTls => {
+                let mut parameters = TlsParameters::builder(config.host.clone());
+                for authority in &config.authorities {
+                    let authority = Certificate::from_der(authority.to_vec())
+                        .map_err(|error| ChannelConfigError::new("ca", error))?;
+                    parameters = parameters.add_root_certificate(authority);
+                }
+                Security::StartTls(parameters.build().map_err(|error| ChannelConfigError::new("tls", error))?)
+            }
             Tls::Implicit => Security::Implicit {
-                connector: TlsConnector::from(Arc::new(super::tls_client_config(&[]))),
+                connector: TlsConnector::from(Arc::new(super::tls_client_config(&[], &config.authorities)?)),
                 name: ServerName::try_from(config.host.clone())
                     .map_err(|_| ChannelConfigError::new("host", "is not a name a certificate can carry"))?,
             },

@@ -24,6 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::SecretString;
 
@@ -155,17 +156,23 @@ impl ChannelConfigError {
     }
 }
 
-/// TLS as a client: ring for the cryptography, the web's usual authorities, and every certificate is verified.
-/// `protocols` are offered by ALPN, the preferred one first.
-fn tls_client_config(protocols: &[&[u8]]) -> ClientConfig {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+/// TLS as a client: ring for the cryptography, the web's usual authorities and those the operator names, and every
+/// certificate is verified. `protocols` are offered by ALPN, the preferred one first.
+fn tls_client_config(
+    protocols: &[&[u8]],
+    authorities: &[CertificateDer<'static>],
+) -> Result<ClientConfig, ChannelConfigError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    for authority in authorities {
+        roots.add(authority.clone()).map_err(|error| ChannelConfigError::new("ca", error))?;
+    }
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports the default versions of TLS")
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    config
+    Ok(config)
 }
 
 #[cfg(test)]
@@ -205,6 +212,7 @@ mod tests {
                 pool: 1,
                 message_id_domain: "acme.example".to_owned(),
                 list_id: None,
+                authorities: Vec::new(),
             };
             (Box::new(Email::new(config).unwrap()), message("ada@example.org"))
         };
@@ -219,6 +227,7 @@ mod tests {
                 timeout: Duration::from_secs(10),
                 allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
                 allow_http: true,
+                authorities: Vec::new(),
             };
             (Box::new(Webhook::new(config).unwrap()), message(&format!("http://{server}/hook")))
         };
@@ -229,7 +238,12 @@ mod tests {
 
     #[test]
     fn a_channel_is_found_by_its_name() {
-        let config = WebhookConfig { timeout: Duration::from_secs(1), allow_networks: Vec::new(), allow_http: false };
+        let config = WebhookConfig {
+            timeout: Duration::from_secs(1),
+            allow_networks: Vec::new(),
+            allow_http: false,
+            authorities: Vec::new(),
+        };
         let channels = Channels::default().with("webhook", Webhook::new(config).unwrap());
         assert!(channels.find("webhook").is_some() && channels.find("email").is_none());
         assert_eq!(channels.names().collect::<Vec<_>>(), ["webhook"]);

@@ -12,6 +12,7 @@ use chrono::DateTime;
 use ipnet::IpNet;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
+use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
 use super::egress::{BlockedAddress, EgressPolicy, GuardedResolver, Lookup, check_webhook_url, system_lookup};
@@ -39,6 +40,8 @@ pub struct WebhookConfig {
     pub allow_networks: Vec<IpNet>,
     /// Whether `http://` is permitted.
     pub allow_http: bool,
+    /// Authorities whose certificates are accepted beside the web's.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 /// The webhook channel. See the module's docs.
@@ -67,7 +70,7 @@ impl Webhook {
         }
         let policy = EgressPolicy { allow_networks: config.allow_networks, allow_http: config.allow_http };
         let client = Client::builder()
-            .tls_backend_preconfigured(super::tls_client_config(&[b"h2", b"http/1.1"]))
+            .tls_backend_preconfigured(super::tls_client_config(&[b"h2", b"http/1.1"], &config.authorities)?)
             .dns_resolver(GuardedResolver::new(policy.clone(), lookup))
             .redirect(redirect::Policy::none())
             .no_proxy()
@@ -201,6 +204,7 @@ mod tests {
             timeout: Duration::from_secs(10),
             allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
             allow_http: true,
+            authorities: Vec::new(),
         }
     }
 

@@ -239,6 +239,9 @@ fn check_email(found: &mut Findings, email: &EmailConfig) {
     if email.message_id_domain.as_deref().is_some_and(|domain| !is_name(domain)) {
         found.refuse("email.message_id_domain", "must be a domain such as \"example.org\"");
     }
+    if let Some(ca) = &email.ca {
+        found.readable("email.ca", ca);
+    }
     found.refuse_if(email.connections == 0, "email.connections", "must be 1 or more");
     if email.username.is_some() != email.password.is_some() {
         let missing = if email.username.is_some() { "email.password" } else { "email.username" };
@@ -262,6 +265,9 @@ fn is_local_host(host: &str) -> bool {
 }
 
 fn check_webhook(found: &mut Findings, webhook: &WebhookConfig) {
+    if let Some(ca) = &webhook.ca {
+        found.readable("webhook.ca", ca);
+    }
     for network in webhook.allow_networks.iter().filter(|network| network.prefix_len() == 0) {
         let message = format!("{network} would let tenants reach everything from here: name the networks you mean");
         found.refuse("webhook.allow_networks", message);

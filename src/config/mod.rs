@@ -287,6 +287,8 @@ pub struct EmailConfig {
     pub port: Option<u16>,
     /// How the connection is encrypted.
     pub tls: EmailTls,
+    /// Authorities (PEM) whose certificates are accepted beside the web's.
+    pub ca: Option<PathBuf>,
     /// Who logs in; together with the password or not at all.
     pub username: Option<String>,
     /// The password.
@@ -351,6 +353,8 @@ pub struct WebhookConfig {
     pub allow_networks: Vec<IpNet>,
     /// Whether an endpoint may be plain HTTP.
     pub allow_http: bool,
+    /// Authorities (PEM) whose certificates are accepted beside the web's.
+    pub ca: Option<PathBuf>,
 }
 
 /// Announcements that help desks take from a stream.

@@ -1,5 +1,10 @@
 //! The ways out, as configured.
 
+use std::path::Path;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
 use crate::app::delivery::{Deliverer, DeliverySettings};
 use crate::channel::egress::EgressPolicy;
 use crate::channel::email::{self, Email};
@@ -47,6 +52,7 @@ fn open(config: &Config) -> Result<Channels, ChannelConfigError> {
                 timeout: config.webhook.timeout,
                 allow_networks: config.webhook.allow_networks.clone(),
                 allow_http: config.webhook.allow_http,
+                authorities: authorities("webhook.ca", config.webhook.ca.as_deref())?,
             })?,
         );
     }
@@ -74,5 +80,18 @@ fn email_settings(config: &Config) -> Result<email::EmailConfig, ChannelConfigEr
         pool: mail.connections,
         message_id_domain: needed("email.message_id_domain", mail.message_id_domain_or_own())?,
         list_id: None,
+        authorities: authorities("email.ca", mail.ca.as_deref())?,
     })
+}
+
+/// The certificates in a file of PEM, if one is named.
+fn authorities(key: &'static str, file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, ChannelConfigError> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let unfit = |reason: String| ChannelConfigError { key, reason: format!("{} {reason}", file.display()) };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    match found {
+        Ok(found) if found.is_empty() => Err(unfit("holds no certificate".to_owned())),
+        Ok(found) => Ok(found),
+        Err(error) => Err(unfit(format!("cannot be read as PEM: {error}"))),
+    }
 }

@@ -2,8 +2,11 @@
 
 use std::{env, fs};
 
+use hearback::config::EmailTls;
+
+use crate::support::mailbox::Spoken;
 use crate::support::proto::*;
-use crate::support::{Server, a_release, a_report, days, minutes};
+use crate::support::{Mailbox, Server, a_release, a_report, days, minutes, tls};
 
 const DEFECT: &str = "github:acme/app#12";
 
@@ -112,4 +115,29 @@ async fn a_mail_goes_through_another_mail_server_too() {
     assert_eq!(mails.len(), 1);
     assert_eq!(mails[0]["headers"]["subject"], "Fixed in Acme App 2.4.1: \"Grüße aus Köln 👋\"");
     assert!(mails[0]["text"].as_str().is_some_and(|text| text.contains("Hello Ada Łovelace,")), "{}", mails[0]["text"]);
+}
+
+/// Against a mail server that takes nothing in the clear.
+#[tokio::test]
+async fn a_mail_goes_over_tls_to_a_server_whose_authority_is_trusted_and_to_no_other() {
+    for (spoken, kind) in [(Spoken::AfterStartTls, EmailTls::Starttls), (Spoken::InTls, EmailTls::Implicit)] {
+        let relay = Mailbox::open_to(spoken).await;
+        let server = Server::start_with(|config| {
+            config.email.host = Some("localhost".to_owned());
+            config.email.port = Some(relay.address.port());
+            config.email.tls = kind;
+        })
+        .await;
+        let ada = told(&server, a_report().from("ada@example.org")).await;
+        assert!(relay.all().is_empty(), "{spoken:?}: nobody vouches for this server");
+        let delivery = server.delivery_to(&ada).await;
+        assert_eq!((delivery.state(), delivery.attempt_count), (delivery::State::Pending, 1));
+        let attempt = &delivery.attempts[0];
+        assert!(attempt.detail.contains("certificate"), "{spoken:?}: an operator can tell why: {attempt:?}");
+
+        let server = server.restart_with(|config| config.email.ca = Some(tls::ca())).await;
+        server.after(minutes(1)).await;
+        assert_eq!(relay.to("ada@example.org").len(), 1, "{spoken:?}: {:?}", server.delivery_to(&ada).await);
+        assert_eq!(server.loop_of(&ada).await, "TOLD told");
+    }
 }

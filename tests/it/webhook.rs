@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::proto::*;
 use crate::support::receiver::Scripted;
-use crate::support::{Receiver, Server, a_release, a_report, days, fields, minutes};
+use crate::support::{Receiver, Server, a_release, a_report, days, fields, minutes, tls};
 
 const DEFECT: &str = "github:acme/app#12";
 
@@ -158,4 +158,24 @@ async fn a_correction_says_that_it_is_one() {
     assert_eq!(posts.len(), 2);
     assert_eq!(posts[1].json()["type"], "correction.announced");
     assert_ne!(posts[0].header("webhook-id"), posts[1].header("webhook-id"));
+}
+
+#[tokio::test]
+async fn a_webhook_goes_over_tls_to_an_endpoint_whose_authority_is_trusted_and_to_no_other() {
+    let receiver = Receiver::open_tls().await;
+    let server = Server::start_with(|config| config.webhook.allow_http = false).await;
+    let secret = rotate(&server).await.secret;
+    let report = told(&server, &receiver.url()).await;
+    assert!(receiver.posts().is_empty(), "nobody vouches for this endpoint");
+    let delivery = server.delivery_to(&report).await;
+    assert_eq!((delivery.state(), delivery.attempt_count), (delivery::State::Pending, 1));
+    let attempt = &delivery.attempts[0];
+    assert!(attempt.detail.contains("certificate"), "an operator can tell why: {attempt:?}");
+
+    let server = server.restart_with(|config| config.webhook.ca = Some(tls::ca())).await;
+    server.after(minutes(1)).await;
+    let posts = receiver.posts();
+    assert_eq!(posts.len(), 1, "{:?}", server.delivery_to(&report).await);
+    assert!(posts[0].is_signed_with(&secret));
+    assert_eq!(server.loop_of(&report).await, "TOLD told");
 }

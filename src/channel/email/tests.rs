@@ -16,6 +16,7 @@ fn config(server: SocketAddr) -> EmailConfig {
         pool: 2,
         message_id_domain: "acme.example".to_owned(),
         list_id: Some("fixes.acme.example".to_owned()),
+        authorities: Vec::new(),
     }
 }
 

@@ -12,11 +12,11 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use super::Mail;
+use super::{Mail, tls};
 
 /// See the module's docs.
 pub(crate) struct Mailbox {
@@ -24,6 +24,17 @@ pub(crate) struct Mailbox {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
     listener: tokio::task::JoinHandle<()>,
+}
+
+/// How it is spoken to. Where TLS is asked for, no mail comes in without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    /// In the clear.
+    Plainly,
+    /// In the clear until STARTTLS.
+    AfterStartTls,
+    /// In TLS from the first byte.
+    InTls,
 }
 
 #[derive(Default)]
@@ -36,6 +47,11 @@ struct Shared {
 impl Mailbox {
     /// Opens it.
     pub(crate) async fn open() -> Self {
+        Self::open_to(Spoken::Plainly).await
+    }
+
+    /// Opens one that is spoken to like this.
+    pub(crate) async fn open_to(spoken: Spoken) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared::default());
@@ -45,7 +61,7 @@ impl Mailbox {
                 let shared = state.clone();
                 tokio::spawn(async move {
                     // A sender that hangs up is a sender's right.
-                    let _ = converse(stream, &shared).await;
+                    let _ = receive(stream, spoken, &shared).await;
                 });
             }
         });
@@ -87,9 +103,48 @@ fn scripted(recipient: &str, word: &str) -> Option<String> {
     code.chars().all(|c| c.is_ascii_digit()).then_some(code)
 }
 
-async fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    stream.write_all(b"220 mail.test ready\r\n").await?;
+async fn receive(stream: TcpStream, spoken: Spoken, shared: &Shared) -> std::io::Result<()> {
+    match spoken {
+        Spoken::Plainly => {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(GREETING).await?;
+            converse(stream, shared).await
+        }
+        Spoken::InTls => {
+            let mut stream = BufReader::new(tls::acceptor(&[]).accept(stream).await?);
+            stream.write_all(GREETING).await?;
+            converse(stream, shared).await
+        }
+        Spoken::AfterStartTls => {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(GREETING).await?;
+            let mut line = String::new();
+            loop {
+                line.clear();
+                if stream.read_line(&mut line).await? == 0 {
+                    return Ok(());
+                }
+                let reply = match line.trim_end().split(' ').next().unwrap_or_default() {
+                    "EHLO" => "250-mail.test\r\n250 STARTTLS\r\n",
+                    "STARTTLS" => break stream.write_all(b"220 2.0.0 Go on\r\n").await?,
+                    "QUIT" => "221 2.0.0 Bye\r\n",
+                    _ => "530 5.7.0 Must issue a STARTTLS command first\r\n",
+                };
+                stream.write_all(reply.as_bytes()).await?;
+            }
+            // Nothing may have come in behind STARTTLS in the clear (RFC 3207, 4.2).
+            assert!(stream.buffer().is_empty());
+            converse(BufReader::new(tls::acceptor(&[]).accept(stream.into_inner()).await?), shared).await
+        }
+    }
+}
+
+const GREETING: &[u8] = b"220 mail.test ready\r\n";
+
+async fn converse<S>(mut stream: BufReader<S>, shared: &Shared) -> std::io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut recipients: Vec<String> = Vec::new();
     let mut line = Vec::new();
     loop {
@@ -153,7 +208,7 @@ async fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
 }
 
 /// The message up to its final dot, with dots unstuffed (RFC 5321, 4.5.2).
-async fn read_data(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+async fn read_data<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> std::io::Result<String> {
     let mut raw = Vec::new();
     let mut line = Vec::new();
     loop {

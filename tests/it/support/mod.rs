@@ -10,6 +10,7 @@ pub(crate) mod mime;
 pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod server;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::sync::Arc;

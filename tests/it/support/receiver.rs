@@ -12,12 +12,17 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
+
+use super::tls;
 
 /// See the module's docs.
 pub(crate) struct Receiver {
     address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     server: tokio::task::JoinHandle<()>,
 }
@@ -66,12 +71,35 @@ impl Receiver {
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("it serves until the test ends");
         });
-        Self { address, shared, server }
+        Self { address, scheme: "http", shared, server }
+    }
+
+    /// Opens one that speaks TLS, with the certificate of [`tls`].
+    pub(crate) async fn open_tls() -> Self {
+        let shared = Arc::new(Shared::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let router = axum::Router::new().fallback(take).with_state(shared.clone());
+        let acceptor = tls::acceptor(&[b"http/1.1"]);
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, router) = (acceptor.clone(), router.clone());
+                tokio::spawn(async move {
+                    // Whoever does not trust the certificate hangs up, as they should.
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let service = TowerToHyperService::new(router);
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        Self { address, scheme: "https", shared, server }
     }
 
     /// Where to post.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/hook", self.address)
+        format!("{}://{}/hook", self.scheme, self.address)
     }
 
     /// What arrived, oldest first.
