@@ -69,7 +69,9 @@ impl ClientArgs {
     /// # Errors
     /// If there is no key, or address, key or certificates cannot be read.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        let key = match (&self.api_key, &self.api_key_file) {
+        // A variable that is set to nothing, as scripts do, is no key.
+        let given = self.api_key.as_ref().filter(|key| !key.expose_secret().trim().is_empty());
+        let key = match (given, &self.api_key_file) {
             (Some(key), _) => key.clone(),
             (None, Some(file)) => SecretString::from(
                 std::fs::read_to_string(file)
@@ -309,6 +311,9 @@ impl From<Status> for CallError {
             // Without `ErrorInfo` it was not the server who spoke: nobody answered.
             (Code::Unavailable, _) if info.is_none() => {
                 format!("the server cannot be reached: {}", root_cause(&status))
+            }
+            (Code::Unknown | Code::Internal, _) if info.is_none() => {
+                format!("no Hearback answers there (is it http or https?): {}", root_cause(&status))
             }
             _ => status.message().to_owned(),
         };

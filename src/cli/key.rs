@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Globals;
 use super::output::{OutputFormat, Table, print_json, print_line, visible};
-use crate::app::auth::{self, FreshKey};
+use crate::app::admin::{self, CreatedKey, MAX_DISPLAY_NAME};
 use crate::clock::Clock;
 use crate::domain::id::ApiKeyId;
 use crate::domain::scope::{Scope, Scopes};
@@ -90,32 +90,39 @@ pub(super) async fn run(command: KeyCommand, globals: &Globals) -> anyhow::Resul
 
 impl Create {
     async fn run(self, store: &Store, now: Timestamp, globals: &Globals) -> anyhow::Result<()> {
-        if self.name.trim().is_empty() || self.name.chars().count() > 200 || self.name.contains(char::is_control) {
-            bail!("--name needs 1 to 200 printable characters");
-        }
-        let scope = self.tenant.find(store).await?;
-        let FreshKey { id, text, secret_hash } = auth::fresh_key();
-        let key = ApiKey {
-            id,
-            display_name: self.name,
-            scopes: Scopes(self.scopes),
-            create_time: now,
-            expire_time: self.expires_in.map(|after| now + after),
-            revoke_time: None,
-        };
-        let txn = store.begin(scope, ACTOR, now).await?;
-        tenant::insert_key(&txn, &key, &secret_hash).await?;
-        txn.commit().await?;
-        match (globals.output, self.quiet) {
-            (_, true) => print_line(&text)?,
+        let quiet = self.quiet;
+        let CreatedKey { key, secret } = self.make(store, now).await?;
+        match (globals.output, quiet) {
+            (_, true) => print_line(&secret)?,
             (OutputFormat::Json, false) => {
                 let mut facts = facts(&key);
-                facts["api_key"] = text.into();
+                facts["api_key"] = secret.into();
                 print_json(&facts)?;
             }
-            (OutputFormat::Table, false) => print_line(&format!("Made {id}. The key, shown only now:\n\n  {text}\n"))?,
+            (OutputFormat::Table, false) => {
+                print_line(&format!("Made {}. The key, shown only now:\n\n  {secret}\n", key.id))?;
+            }
         }
         Ok(())
+    }
+
+    async fn make(self, store: &Store, now: Timestamp) -> anyhow::Result<CreatedKey> {
+        let mut scopes = Vec::new();
+        for scope in self.scopes {
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
+        }
+        let name = self.name.trim();
+        if name.is_empty() || name.chars().count() > MAX_DISPLAY_NAME || name.contains(char::is_control) {
+            bail!("--name needs 1 to {MAX_DISPLAY_NAME} printable characters");
+        }
+        let expire_time = self.expires_in.map(|after| expire_time(now, after)).transpose()?;
+        let scope = self.tenant.find(store).await?;
+        let mut txn = store.begin(scope, ACTOR, now).await?;
+        let made = admin::make_key(&mut txn, name, Scopes(scopes), expire_time).await?;
+        txn.commit().await?;
+        Ok(made)
     }
 }
 
@@ -157,18 +164,33 @@ async fn revoke(
     now: Timestamp,
     globals: &Globals,
 ) -> anyhow::Result<()> {
-    let txn = store.begin(tenant.find(store).await?, ACTOR, now).await?;
-    let key = tenant::find_key(&txn.read(), id).await?.with_context(|| format!("{id} is not a key of this tenant"))?;
-    // Once revoked, the moment does not change any more.
-    if key.revoke_time.is_none() {
-        tenant::revoke_key(&txn, id).await?;
-    }
-    txn.commit().await?;
+    end(store, id, tenant, now).await?;
     match globals.output {
         OutputFormat::Json => print_json(&json!({ "id": id, "revoked": true }))?,
         OutputFormat::Table => print_line(&format!("{id} is revoked. Running servers obey within seconds."))?,
     }
     Ok(())
+}
+
+async fn end(store: &Store, id: ApiKeyId, tenant: &TenantArg, now: Timestamp) -> anyhow::Result<()> {
+    let mut txn = store.begin(tenant.find(store).await?, ACTOR, now).await?;
+    let key = tenant::find_key(&txn.read(), id).await?.with_context(|| format!("{id} is not a key of this tenant"))?;
+    // Once revoked, the moment does not change any more.
+    if key.revoke_time.is_none() {
+        admin::end_key(&mut txn, id).await?;
+    }
+    txn.commit().await?;
+    Ok(())
+}
+
+/// The moment so long after now, as far as there are moments.
+fn expire_time(now: Timestamp, after: Duration) -> anyhow::Result<Timestamp> {
+    // A thousand years; beyond that the calendar ends.
+    const LONGEST: Duration = Duration::from_secs(1_000 * 365 * 24 * 3_600);
+    if after.is_zero() || after > LONGEST {
+        bail!("--expires-in needs more than nothing and at most 1000 years; leave it out for a key that never ends");
+    }
+    Ok(now + after)
 }
 
 fn words(scopes: &Scopes) -> Vec<&'static str> {
@@ -213,5 +235,47 @@ impl TenantArg {
             [] => bail!("there is no tenant {wanted:?}"),
             _ => bail!("several tenants are called {wanted:?}; name one by its id"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::EventKind;
+    use crate::domain::id::TenantId;
+    use crate::store::event;
+
+    #[tokio::test]
+    async fn what_is_done_beside_a_server_stands_in_the_history_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open_sqlite(&folder.path().join("test.db")).await.expect("a database");
+        let now = Timestamp::from_micros(0);
+        let scope = tenant::insert(&store, TenantId::new(), "ours", now).await.expect("a tenant");
+        let create = Create {
+            name: " ci ".to_owned(),
+            scopes: vec![Scope::ReportsRead, Scope::ReportsRead],
+            expires_in: None,
+            quiet: false,
+            tenant: TenantArg { tenant: None },
+        };
+        let key = create.make(&store, now).await.expect("a key").key;
+        assert_eq!((key.display_name.as_str(), words(&key.scopes)), ("ci", vec!["reports.read"]));
+        for _ in 0..2 {
+            end(&store, key.id, &TenantArg { tenant: None }, now).await.expect("it ends, once");
+        }
+        let history = event::after(&store.reader(scope), 0, 10).await.expect("readable");
+        let said: Vec<_> =
+            history.iter().map(|event| (event.kind, event.subject.clone(), event.actor.clone())).collect();
+        let id = key.id.to_string();
+        let expected = [EventKind::ApiKeyCreated, EventKind::ApiKeyRevoked];
+        assert_eq!(said, expected.map(|kind| (kind, id.clone(), ACTOR.to_owned())));
+    }
+
+    #[test]
+    fn a_key_ends_at_a_moment_that_there_is() {
+        let now = Timestamp::from_micros(0);
+        assert_eq!(expire_time(now, Duration::from_secs(1)).ok(), Some(now + Duration::from_secs(1)));
+        assert!(expire_time(now, Duration::ZERO).is_err());
+        assert!(expire_time(now, Duration::MAX).is_err());
     }
 }

@@ -31,6 +31,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -179,8 +180,9 @@ fn execute(command: Command, globals: &Globals) -> anyhow::Result<()> {
             return Ok(io::stdout().lock().write_all(&script)?);
         }
         Command::Man { folder: Some(folder) } => {
-            std::fs::create_dir_all(&folder)?;
-            return Ok(clap_mangen::generate_to(Cli::command(), folder)?);
+            let written =
+                std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(Cli::command(), &folder));
+            return written.with_context(|| format!("the pages cannot be written to {}", folder.display()));
         }
         Command::Man { folder: None } => return Ok(clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?),
         _ => {}

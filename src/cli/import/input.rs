@@ -21,7 +21,7 @@ const BOM: &[u8] = "\u{feff}".as_bytes();
 pub(super) enum Format {
     /// One JSON object a line.
     Jsonl,
-    /// A line of headings, then records after RFC 4180.
+    /// A line of headings, then records after RFC 4180; between fields a comma, a semicolon or a tab.
     Csv,
 }
 
@@ -102,7 +102,8 @@ impl Rows {
         match format {
             Format::Jsonl => Ok(Self::Jsonl { reader, number: 0 }),
             Format::Csv => {
-                let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
+                let delimiter = delimiter_of(reader.fill_buf()?);
+                let mut reader = csv::ReaderBuilder::new().flexible(true).delimiter(delimiter).from_reader(reader);
                 let headings: Vec<String> = reader
                     .headers()
                     .context("the first line has to name the fields")?
@@ -142,13 +143,31 @@ impl Rows {
                     Ok(false) => Ok(None),
                     Ok(true) => {
                         let number = record.position().map_or(0, csv::Position::line);
-                        Ok(Some(Row { number, fields: named(headings, &record) }))
+                        let last = reader.position().line().saturating_sub(1);
+                        let fields = named(headings, &record).map_err(|problem| match last {
+                            // Texts may have line breaks in quotes. With a quote that nobody closed, all that follows is
+                            // one text: whoever looks for those lines has to be told where they are.
+                            last if last > number => {
+                                format!("{problem}; it goes on to line {last}: is a quote left open?")
+                            }
+                            _ => problem,
+                        });
+                        Ok(Some(Row { number, fields }))
                     }
                     Err(error) => Err(io::Error::other(error)),
                 }
             }
         }
     }
+}
+
+/// What stands between the fields: a comma, or what spreadsheets write where the comma is the decimal sign. Told by the
+/// first line, whose headings rarely have any of them.
+fn delimiter_of(begin: &[u8]) -> u8 {
+    let first = begin.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let count = |wanted: u8| first.iter().filter(|byte| **byte == wanted).count();
+    // Of several that are as frequent the last wins, so the comma stands there.
+    [b'\t', b';', b','].into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
 }
 
 fn object(line: &[u8]) -> Result<Map<String, Value>, String> {
@@ -202,7 +221,7 @@ impl<R: Read> Read for Counted<R> {
 fn stem(file: &Path) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
-    let stem = [".jsonl", ".ndjson", ".json", ".csv"].into_iter().find_map(|ending| name.strip_suffix(ending));
+    let stem = [".jsonl", ".ndjson", ".json", ".csv", ".tsv"].into_iter().find_map(|ending| name.strip_suffix(ending));
     stem.unwrap_or(name).to_owned()
 }
 
@@ -211,7 +230,7 @@ fn format_of_name(file: &Path) -> Option<Format> {
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     match name.rsplit_once('.')?.1 {
         "jsonl" | "ndjson" => Some(Format::Jsonl),
-        "csv" => Some(Format::Csv),
+        "csv" | "tsv" => Some(Format::Csv),
         _ => None,
     }
 }
@@ -256,6 +275,22 @@ mod tests {
         assert_eq!(found[0], (2, Ok(json!({ "Id": "1", "Body": "two\nlines" }))));
         assert_eq!(found[1].0, 4);
         assert_eq!(found[2], (5, Err("has 1 fields, but the first line names 2".to_owned())));
+    }
+
+    #[test]
+    fn a_quote_left_open_is_suspected_where_lines_go_missing() {
+        let found = rows(b"Id,Body\n1,\"two\n2,x\n3,y\n", None);
+        let problem = "has 2 fields, but the first line names 3; it goes on to line 4: is a quote left open?";
+        assert_eq!(found, [(2, Ok(json!({ "Id": "1", "Body": "two\n2,x\n3,y\n" })))]);
+        let found = rows(b"Id,Body,More\n1,\"two\n2,x,x\n3,y,y\n", None);
+        assert_eq!(found, [(2, Err(problem.to_owned()))]);
+    }
+
+    #[test]
+    fn what_spreadsheets_write_between_fields_is_told_by_the_headings() {
+        for text in ["id,body\n1,\"a;b\tc\"\n", "id;body\n1;\"a;b\tc\"\n", "id\tbody\r\n1\t\"a;b\tc\"\r\n"] {
+            assert_eq!(rows(text.as_bytes(), None), [(2, Ok(json!({ "id": "1", "body": "a;b\tc" })))], "{text:?}");
+        }
     }
 
     #[test]
