@@ -42,8 +42,16 @@ pub(super) struct Input {
 }
 
 enum Rows {
-    Jsonl { reader: Box<dyn BufRead + Send>, number: u64 },
-    Csv { reader: Box<csv::Reader<Box<dyn BufRead + Send>>>, headings: Vec<String> },
+    Jsonl {
+        reader: Box<dyn BufRead + Send>,
+        number: u64,
+    },
+    /// `line_offset` is what the reader's line lags behind: of CRLF it counts the second half with the next record.
+    Csv {
+        reader: Box<csv::Reader<Box<dyn BufRead + Send>>>,
+        headings: Vec<String>,
+        line_offset: u64,
+    },
 }
 
 impl Input {
@@ -102,7 +110,10 @@ impl Rows {
         match format {
             Format::Jsonl => Ok(Self::Jsonl { reader, number: 0 }),
             Format::Csv => {
-                let delimiter = delimiter_of(reader.fill_buf()?);
+                let begin = reader.fill_buf()?;
+                let delimiter = delimiter_of(begin);
+                let line_end = begin.iter().position(|&byte| byte == b'\n');
+                let line_offset = u64::from(line_end.is_some_and(|at| begin[..at].ends_with(b"\r")));
                 let mut reader = csv::ReaderBuilder::new().flexible(true).delimiter(delimiter).from_reader(reader);
                 let headings: Vec<String> = reader
                     .headers()
@@ -114,7 +125,7 @@ impl Rows {
                 if let Some(twice) = headings.iter().find(|heading| !seen.insert(heading.as_str())) {
                     anyhow::bail!("the first line names the field {twice:?} twice");
                 }
-                Ok(Self::Csv { reader: Box::new(reader), headings })
+                Ok(Self::Csv { reader: Box::new(reader), headings, line_offset })
             }
         }
     }
@@ -137,13 +148,13 @@ impl Rows {
                     return Ok(Some(Row { number: *number, fields: object(&line) }));
                 }
             },
-            Self::Csv { reader, headings } => {
+            Self::Csv { reader, headings, line_offset } => {
                 let mut record = csv::ByteRecord::new();
                 match reader.read_byte_record(&mut record) {
                     Ok(false) => Ok(None),
                     Ok(true) => {
-                        let number = record.position().map_or(0, csv::Position::line);
-                        let last = reader.position().line().saturating_sub(1);
+                        let number = record.position().map_or(0, csv::Position::line) + *line_offset;
+                        let last = (reader.position().line() + *line_offset).saturating_sub(1);
                         let fields = named(headings, &record).map_err(|problem| match last {
                             // Texts may have line breaks in quotes. With a quote that nobody closed, all that follows is
                             // one text: whoever looks for those lines has to be told where they are.
