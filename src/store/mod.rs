@@ -191,7 +191,8 @@ async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
         // A change to a large table may take longer than any statement of a request.
         txn.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
         let lock = "SELECT pg_advisory_xact_lock($1)";
-        txn.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Postgres, lock, [MIGRATION_LOCK.into()])).await?;
+        txn.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Postgres, lock, [MIGRATION_LOCK.into()]))
+            .await?;
     }
     migrations::Migrator::up(&txn, None).await?;
     Ok(txn.commit().await?)
