@@ -50,7 +50,7 @@ pub async fn open_of_clusters(db: &Reader<'_>, clusters: &[ClusterId]) -> Result
         found.extend(query.all(db.db()).await?.into_iter().map(Announcement::from));
     }
     // Sorted here: asked for an order, SQLite reads all of the tenant's announcements in it.
-    found.sort_by(|a, b| b.id.cmp(&a.id));
+    found.sort_by_key(|announcement| std::cmp::Reverse(announcement.id));
     Ok(found)
 }
 
