@@ -9,10 +9,12 @@
 
 // Beside a server.
 mod config;
+mod eval;
 mod health;
 mod key;
 mod migrate;
 pub mod serve;
+mod train;
 
 // Clients of a server.
 pub(crate) mod announcement;
@@ -92,6 +94,10 @@ enum Command {
     /// Measure the service.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Measure the matching engine on reports whose truth is known.
+    Eval(eval::EvalArgs),
+    /// Learn the weights of the matching engine from reports whose truth is known.
+    Train(train::TrainArgs),
 
     /// Write completions for a shell to standard output.
     Completions {
@@ -174,6 +180,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn execute(command: Command, globals: &Globals) -> anyhow::Result<()> {
     match command {
         Command::Config(command) => return config::run(&command, globals),
+        Command::Eval(args) => return eval::run(&args, globals),
+        Command::Train(args) => return train::run(&args, globals),
         Command::Completions { shell } => {
             let mut script = Vec::new(); // Written by ourselves: the generator panics where nobody reads on.
             clap_complete::generate(shell, &mut Cli::command(), "hearback", &mut script);
@@ -201,7 +209,12 @@ fn execute(command: Command, globals: &Globals) -> anyhow::Result<()> {
             Command::Announcement(command) => announcement::run(command, globals).await,
             Command::Import(args) => import::run(*args, globals).await,
             Command::Bench(command) => bench::run(command, globals).await,
-            Command::Config(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()), // Done above.
+            // Done above.
+            Command::Config(_)
+            | Command::Eval(_)
+            | Command::Train(_)
+            | Command::Completions { .. }
+            | Command::Man { .. } => Ok(()),
         }
     });
     // Whatever still runs was left on purpose, by a second signal.

@@ -12,45 +12,59 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::exact::Rank;
+use super::measures::Measures;
+use super::model::{GATE_INPUTS, Model};
 use super::score::Comparison;
 use crate::domain::id::{ClusterId, ReportId};
 
-/// A tenant's thresholds. Scores are between 0 and 1.
+/// A tenant's thresholds. Scores are probabilities that a report belongs where it is put.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// From this score on a report is attached.
     pub attach: f64,
-    /// From this score on it is attached too, if no other cluster comes near: see [`Policy::lead`]. What two texts share
-    /// says more when nothing else shares half as much.
-    pub clear: f64,
-    /// How many times the score of the next cluster that takes.
-    pub lead: f64,
     /// From this score on, where nothing is attached, a person is asked.
     pub suggest: f64,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        // On short messages of customers nine of ten attached belong together, and the lead finds a third more of them
-        // than the first threshold alone; on bug trackers both attach little, and the lead not more wrongly.
-        Self { attach: 0.72, clear: 0.40, lead: 2.0, suggest: 0.30 }
+        Self::for_precision(0.95)
     }
 }
 
 impl Policy {
+    /// The thresholds at which about this share of the attached are right: if probabilities above a threshold are spread
+    /// evenly up to 1, their mean lies in the middle.
+    pub fn for_precision(precision: f64) -> Self {
+        let attach = (2.0 * precision - 1.0).clamp(SUGGEST, 1.0);
+        Self { attach, suggest: SUGGEST }
+    }
+
+    /// Where the words alone already make two texts near twins, this probability is enough: two witnesses agree.
+    fn twin(&self) -> f64 {
+        self.attach * TWIN_SHARE
+    }
+
     /// The highest score that is still only a suggestion, used where attaching is out of the question.
     fn cap(&self) -> f64 {
         (self.attach + self.suggest.min(self.attach)) / 2.0
     }
-
-    fn attaches(&self, best: &Standing, runner_up: f64) -> bool {
-        let is_ahead = best.score >= self.clear && best.score >= self.lead * runner_up;
-        best.score >= self.attach || (is_ahead && !best.contradicted)
-    }
 }
+
+/// From this probability on it is worth a person's look.
+const SUGGEST: f64 = 0.15;
+/// Of texts that are as alike as this, and so many times more than any other cluster's, that holds too. What two texts
+/// share says more when nothing else shares half as much.
+const CLEAR: f64 = 0.40;
+const LEAD: f64 = 2.0;
+/// What near twins need of the probability that others need.
+const TWIN_SHARE: f64 = 0.875;
+/// Texts at least as alike as this, by the rules of thumb, are near twins: what a person said of one holds for the other.
+const TWIN: f64 = 0.72;
 
 /// What to do with a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +147,7 @@ pub(super) struct Near {
     pub(super) apart: Vec<ClusterId>,
     /// Where the index keeps it.
     pub(super) slot: u32,
+    pub(super) measures: Measures,
 }
 
 /// All that speaks for and against.
@@ -154,6 +169,8 @@ pub(super) enum Ground {
     Alike {
         near: usize,
         capped: f64,
+        /// The rules of thumb, which look at the words alone, take them for near twins.
+        twin: bool,
     },
 }
 
@@ -164,8 +181,6 @@ pub(super) struct Standing {
     pub(super) rank: Rank,
     pub(super) score: f64,
     pub(super) ground: Ground,
-    /// A number, platform or code differs: being ahead of others is not enough then.
-    pub(super) contradicted: bool,
 }
 
 impl Standing {
@@ -189,9 +204,10 @@ impl Standing {
     }
 }
 
-/// The clusters in the running, best first, each once; barred ones left out.
-pub(super) fn standings(policy: &Policy, evidence: &Evidence) -> Vec<Standing> {
-    let barred = barred(policy, evidence);
+/// The clusters in the running, best first, each once; barred ones left out. And what the best of those that are alike
+/// was judged by.
+pub(super) fn standings(policy: &Policy, model: &Model, evidence: &Evidence) -> (Vec<Standing>, Option<Verdict>) {
+    let barred = barred(evidence);
     let exact = evidence.exact.iter().map(|exact| Standing {
         cluster: exact.cluster,
         rank: exact.rank,
@@ -201,28 +217,53 @@ pub(super) fn standings(policy: &Policy, evidence: &Evidence) -> Vec<Standing> {
             Key::Text => Ground::ExactText,
             Key::Stack => Ground::StackTrace,
         },
-        contradicted: false,
     });
-    let near = evidence.near.iter().enumerate().map(|(at, near)| {
-        let score = near.comparison.score();
-        let capped = if near.comparison.product_unknown || near.comparison.has_little_evidence() {
-            score.min(policy.cap())
-        } else {
-            score
-        };
-        let ground = Ground::Alike { near: at, capped: capped - score };
-        let contradicted = near.comparison.is_contradicted();
-        Standing { cluster: near.cluster, rank: near.rank, score: capped, ground, contradicted }
+    let near: Vec<usize> =
+        (0..evidence.near.len()).filter(|&at| !barred.contains(&evidence.near[at].cluster)).collect();
+    let mut numbers: FxHashMap<ClusterId, usize> = FxHashMap::default();
+    let mut clusters = Vec::with_capacity(near.len());
+    for &at in &near {
+        let next = numbers.len();
+        clusters.push(*numbers.entry(evidence.near[at].cluster).or_insert(next));
+    }
+    let measures: Vec<Measures> = near.iter().map(|&at| evidence.near[at].measures).collect();
+    let (ranked, scores) = model.rank(&measures, &clusters);
+    let verdict = ranked.first().map(|first| {
+        let inputs = Model::gate_inputs(&measures, &clusters, &ranked, &scores);
+        Verdict { inputs, probability: model.probability(&inputs), share: f64::from(first.share) }
     });
-    let mut all: Vec<Standing> = exact.chain(near).filter(|standing| !barred.contains(&standing.cluster)).collect();
+    let alike = ranked.iter().filter_map(|ranked| {
+        let verdict = verdict.as_ref()?;
+        let at = near[ranked.best];
+        let near = &evidence.near[at];
+        let score = verdict.probability * f64::from(ranked.share) / verdict.share;
+        let comparison = &near.comparison;
+        let is_capped = comparison.product_unknown || comparison.is_contradicted();
+        let capped = if is_capped { score.min(policy.cap()) } else { score };
+        let rules = comparison.score();
+        let others = evidence.near.iter().filter(|other| other.cluster != near.cluster);
+        let is_clear = || others.map(|other| other.comparison.score()).fold(0.0, f64::max) * LEAD <= rules;
+        let twin = rules >= TWIN || rules >= CLEAR && is_clear();
+        let ground = Ground::Alike { near: at, capped: capped - score, twin };
+        Some(Standing { cluster: near.cluster, rank: near.rank, score: capped, ground })
+    });
+    let mut all: Vec<Standing> = exact.filter(|exact| !barred.contains(&exact.cluster)).chain(alike).collect();
     all.sort_by(Standing::order);
     let mut seen = BTreeSet::new();
     all.retain(|standing| seen.insert(standing.cluster));
-    all
+    (all, verdict)
+}
+
+/// How the likeliest cluster was judged.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict {
+    pub(super) inputs: [f32; GATE_INPUTS],
+    pub(super) probability: f64,
+    share: f64,
 }
 
 /// The clusters people keep the text away from.
-fn barred(policy: &Policy, evidence: &Evidence) -> BTreeSet<ClusterId> {
+fn barred(evidence: &Evidence) -> BTreeSet<ClusterId> {
     let says_so = |exact: &&Exact| exact.key != Key::Stack;
     let held: BTreeSet<ClusterId> = evidence.exact.iter().filter(says_so).map(|exact| exact.cluster).collect();
     let mut placed_by_person: BTreeMap<ClusterId, f64> = BTreeMap::new();
@@ -233,7 +274,7 @@ fn barred(policy: &Policy, evidence: &Evidence) -> BTreeSet<ClusterId> {
     let mut barred = evidence.apart.clone();
     for near in &evidence.near {
         let score = near.comparison.score();
-        if score < policy.attach {
+        if score < TWIN {
             continue;
         }
         let nearer_word = |cluster| placed_by_person.get(cluster).is_some_and(|&placed| placed >= score);
@@ -242,16 +283,17 @@ fn barred(policy: &Policy, evidence: &Evidence) -> BTreeSet<ClusterId> {
     barred
 }
 
-/// Decides by the best standing and how far it is ahead.
+/// Decides by the best standing.
 pub(super) fn decide(policy: &Policy, standings: &[Standing]) -> Decision {
     let Some(best) = standings.first() else { return Decision::New };
-    let &Standing { cluster, rank: Rank { report, .. }, score, ground, .. } = best;
-    let runner_up = standings.get(1).map_or(0.0, |standing| standing.score);
+    let &Standing { cluster, rank: Rank { report, .. }, score, ground } = best;
     let attaches = match ground {
         // The same statement attaches whatever the thresholds are.
         Ground::Fingerprint | Ground::ExactText => true,
         Ground::StackTrace => false,
-        Ground::Alike { capped, .. } => capped == 0.0 && policy.attaches(best, runner_up),
+        Ground::Alike { capped, twin, .. } => {
+            capped == 0.0 && score >= if twin { policy.twin() } else { policy.attach }
+        }
     };
     if attaches {
         Decision::Attach { cluster, report }

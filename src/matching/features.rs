@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::embed::{self, Vector};
 use super::signature::Signature;
-use super::text::{self, Kind, Token};
+use super::text::{self, Kind, Token, hash};
 use crate::domain::id::ProductId;
 
 /// How much more a word counts in the title than in the body.
@@ -23,6 +24,10 @@ const USUAL_BODY: f64 = 60.0;
 const HEAD_TOKENS: usize = 12;
 /// Distinct terms kept of one text, title first. More describe a pasted log, not the problem.
 const MAX_TERMS: usize = 400;
+/// Characters of a title that are compared by threes.
+const MOST_TRIGRAMS: usize = 96;
+/// An odd number of well mixed bits.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What the matcher reads of a report.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +42,12 @@ pub struct Text<'a> {
     pub body: &'a str,
 }
 
-/// Everything the matcher needs of a text. Cheap to clone.
+/// Everything the matcher needs of a report. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Features(Arc<Inner>);
+pub struct Features {
+    text: Arc<Inner>,
+    time: Option<i64>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -51,6 +59,9 @@ struct Inner {
     has_body: bool,
     terms: Box<[Term]>,
     texts: Box<str>,
+    words: u64,
+    vector: Vector,
+    trigrams: Box<[u16]>,
 }
 
 /// A distinct term of a text.
@@ -73,58 +84,113 @@ impl Features {
         let title = text::read_title(text.title);
         let body = text::read_body(text.body);
         let (terms, texts) = weigh(&title.tokens, &body.tokens);
+        let head = if title.canonical.is_empty() { &body.canonical } else { &title.canonical };
         let fingerprint = text.fingerprint.map(str::trim).filter(|fingerprint| !fingerprint.is_empty());
-        Features(Arc::new(Inner {
+        let text = Inner {
             product: text.product,
             signature: Signature::of_text(text.product, &title.canonical, &body.canonical),
             fingerprint: fingerprint.map(|fingerprint| Signature::of_fingerprint(text.product, fingerprint)),
             stack: body.stack.as_ref().and_then(|trace| Signature::of_stack(text.product, trace)),
             says_something: title.says_something || body.says_something,
             has_body: !title.tokens.is_empty() && !body.tokens.is_empty(),
+            words: words_of(&terms),
             terms,
             texts,
-        }))
+            vector: embed::vector_of(&title.sentences, &body.sentences),
+            trigrams: trigrams(head),
+        };
+        Features { text: Arc::new(text), time: None }
+    }
+
+    /// The same report, known to have come at this time, in seconds since 1970.
+    pub fn arrived(self, time: i64) -> Features {
+        Features { time: Some(time), ..self }
+    }
+
+    /// When the report came, if that is known.
+    pub(super) fn time(&self) -> Option<i64> {
+        self.time
+    }
+
+    /// Names the words that scores see. Texts of one signature may differ in them.
+    pub(super) fn words(&self) -> u64 {
+        self.text.words
+    }
+
+    /// What the text is about.
+    pub(super) fn vector(&self) -> &Vector {
+        &self.text.vector
+    }
+
+    /// The title's runs of three characters, hashed and in order.
+    pub(super) fn trigrams(&self) -> &[u16] {
+        &self.text.trigrams
     }
 
     /// The exact key of the normalised text within its product.
     pub fn signature(&self) -> Signature {
-        self.0.signature
+        self.text.signature
     }
 
     /// The exact key of the caller's fingerprint within its product.
     pub fn fingerprint(&self) -> Option<Signature> {
-        self.0.fingerprint
+        self.text.fingerprint
     }
 
     /// The exact key of the stack trace within its product, if there is one that can only be this problem's.
     pub fn stack(&self) -> Option<Signature> {
-        self.0.stack
+        self.text.stack
     }
 
     /// The product the text is about.
     pub(super) fn product(&self) -> Option<ProductId> {
-        self.0.product
+        self.text.product
     }
 
     /// Whether any word is more than a number, a mask or a courtesy. What says nothing is like nothing.
     pub(super) fn says_something(&self) -> bool {
-        self.0.says_something
+        self.text.says_something
     }
 
     /// Whether there are words beyond the title.
     pub(super) fn has_body(&self) -> bool {
-        self.0.has_body
+        self.text.has_body
     }
 
     /// The terms in the order of their keys.
     pub(super) fn terms(&self) -> &[Term] {
-        &self.0.terms
+        &self.text.terms
     }
 
     /// How a term reads.
     pub(super) fn term_text(&self, term: &Term) -> &str {
-        &self.0.texts[term.start as usize..(term.start + term.length) as usize]
+        &self.text.texts[term.start as usize..(term.start + term.length) as usize]
     }
+}
+
+/// A name for the terms and their weights.
+fn words_of(terms: &[Term]) -> u64 {
+    terms.iter().fold(0, |words: u64, term| {
+        let flags = u64::from(term.head) << 8 | term.kind as u64;
+        (words.rotate_left(5) ^ term.key ^ u64::from(term.weight.to_bits()) << 16 ^ flags).wrapping_mul(MIX)
+    })
+}
+
+/// The runs of three characters of a short text, spaces included.
+fn trigrams(text: &str) -> Box<[u16]> {
+    let mut runs = Vec::with_capacity(MOST_TRIGRAMS);
+    let mut last = [' '; 2];
+    for c in text.chars().take(MOST_TRIGRAMS).chain([' ']) {
+        let mut bytes = [0; 12];
+        for (four, c) in bytes.chunks_exact_mut(4).zip([last[0], last[1], c]) {
+            four.copy_from_slice(&u32::from(c).to_le_bytes());
+        }
+        runs.push(hash(&bytes) as u16);
+        last = [last[1], c];
+    }
+    runs.sort_unstable();
+    runs.dedup();
+    runs.into()
 }
 
 #[derive(Default)]
@@ -202,7 +268,7 @@ mod tests {
     #[test]
     fn a_signature_changes_only_with_the_version() {
         let features = of("Re: FooException on save", "Hi team,\nOrder #4711 fails with E1234 since v2.4.1.\nThanks");
-        assert_eq!(features.signature().to_string(), "v2:9db69e5f595ec275c7557fa8d3425107");
+        assert_eq!(features.signature().to_string(), "v3:9db69e5f595ec275c7557fa8d3425107");
     }
 
     #[test]

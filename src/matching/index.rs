@@ -10,10 +10,17 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::decide::{self, Candidate, Evidence, Exact, Ground, Key, Near, Placement, Policy, Signal, Standing};
+use super::decide::{
+    self, Candidate, Evidence, Exact, Ground, Key, Near, Placement, Policy, Signal, Standing, Verdict,
+};
+use super::embed::Probe;
 use super::exact::{Keys, Rank};
 use super::features::Features;
+use super::learn::{Lesson, Row};
 use super::lexical::{Document, Lexicon, Query, Shown};
+use super::measures::{self, ClusterView, Measure, Measures};
+use super::model::Model;
+use super::reasons;
 use super::score;
 use super::signature::Signature;
 use crate::domain::id::{ClusterId, ReportId};
@@ -22,13 +29,19 @@ use crate::domain::id::{ClusterId, ReportId};
 const EXEMPLARS: usize = 12;
 /// Distinct texts of a cluster whose words are kept: the exemplars and their successors.
 const KEPT: usize = 2 * EXEMPLARS;
-/// Exemplars compared word by word. The right one is rarely further down the search's list.
-const COMPARED: usize = 40;
+/// Reports of a young stream that are imagined to have come once each.
+const IMAGINED_REPORTS: f64 = 30.0;
+/// The nearest candidates that the others are compared with.
+const SUPPORTERS: usize = 8;
+/// Exemplars that are compared from the list by words, and as many from the list by meaning. The right one is rarely
+/// further down.
+const COMPARED: usize = 50;
 
 /// One tenant's memory of its reports: a cache of what the database says, never a second truth.
 #[derive(Debug)]
 pub struct Index {
     policy: Policy,
+    model: Arc<Model>,
     members: FxHashMap<ReportId, Member>,
     clusters: FxHashMap<ClusterId, Cluster>,
     keys: ExactKeys,
@@ -42,7 +55,8 @@ pub struct Index {
 struct Member {
     cluster: ClusterId,
     matched: bool,
-    signature: Signature,
+    text: TextKey,
+    time: Option<i64>,
     fingerprint: Option<Signature>,
     stack: Option<Signature>,
     /// A text that says nothing holds no text key: it is not the same as another one that says nothing.
@@ -59,35 +73,71 @@ struct ExactKeys {
 impl ExactKeys {
     /// The keys that a member holds, each with the keys of its kind.
     fn of<'k>(&'k mut self, member: &Member) -> impl Iterator<Item = (&'k mut Keys, Signature)> + use<'k> {
-        let text = member.says_something.then_some((&mut self.texts, member.signature));
+        let text = member.says_something.then_some((&mut self.texts, member.text.signature));
         text.into_iter().chain(member.fingerprint.map(|key| (&mut self.fingerprints, key)))
     }
 }
 
-/// The distinct texts of a cluster.
+/// Names a text: what it says and in which words. Texts of one signature may have other words where the signature masks
+/// or drops something, and then they are two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct TextKey {
+    signature: Signature,
+    words: u64,
+}
+
+/// The distinct texts of a cluster, by their best members.
 #[derive(Debug, Default)]
 struct Cluster {
-    texts: FxHashMap<Signature, Wording>,
-    /// The texts by their best member.
-    ranking: BTreeSet<(Rank, Signature)>,
+    texts: Vec<Wording>,
+    /// When the last of its members came, as far as is known.
+    latest: Option<i64>,
+    size: u32,
 }
 
 /// One distinct text of a cluster.
 #[derive(Debug)]
 struct Wording {
-    /// Its members, best first.
-    members: BTreeSet<Rank>,
+    key: TextKey,
+    /// Its members, best first; there is always one.
+    members: Vec<Rank>,
+    /// When the last of them came, as far as is known.
+    latest: Option<i64>,
     /// Its words, where they are kept.
     document: Option<Arc<Document>>,
     /// Where the search keeps it, while it is shown.
     slot: Option<u32>,
 }
 
+impl Wording {
+    fn best(&self) -> Rank {
+        self.members[0]
+    }
+}
+
+impl Cluster {
+    fn find(&self, key: TextKey) -> Option<usize> {
+        self.texts.iter().position(|text| text.key == key)
+    }
+
+    /// Puts a text where its best member belongs.
+    fn put(&mut self, wording: Wording) {
+        let at = self.texts.partition_point(|text| text.best() < wording.best());
+        self.texts.insert(at, wording);
+    }
+}
+
 impl Index {
     /// An empty memory.
     pub fn new(policy: Policy) -> Self {
+        Self::with_model(policy, Model::shipped())
+    }
+
+    /// An empty memory that judges by other weights.
+    pub fn with_model(policy: Policy, model: Arc<Model>) -> Self {
         Self {
             policy,
+            model,
             members: FxHashMap::default(),
             clusters: FxHashMap::default(),
             keys: ExactKeys::default(),
@@ -130,7 +180,8 @@ impl Index {
         let member = Member {
             cluster,
             matched: !by_person,
-            signature: features.signature(),
+            text: TextKey { signature: features.signature(), words: features.words() },
+            time: features.time(),
             fingerprint: features.fingerprint(),
             stack: features.stack(),
             says_something: features.says_something(),
@@ -147,28 +198,27 @@ impl Index {
         }
 
         let home = self.clusters.entry(cluster).or_default();
-        let wording = home.texts.entry(member.signature).or_insert_with(|| Wording {
-            members: BTreeSet::new(),
-            document: None,
-            slot: None,
-        });
-        if let Some(&best) = wording.members.first() {
-            home.ranking.remove(&(best, member.signature));
-        }
-        wording.members.insert(rank);
-        let best = wording.members.first().copied().unwrap_or(rank);
-        home.ranking.insert((best, member.signature));
+        home.size += 1;
+        home.latest = home.latest.max(member.time);
+        let mut wording = match home.find(member.text) {
+            Some(at) => home.texts.remove(at),
+            None => Wording { key: member.text, members: Vec::new(), latest: None, document: None, slot: None },
+        };
+        let at = wording.members.partition_point(|&other| other < rank);
+        wording.members.insert(at, rank);
+        wording.latest = wording.latest.max(member.time);
         if wording.document.is_none() {
             wording.document = Some(self.lexicon.learn(features));
         }
-        self.choose_exemplars(cluster, member.signature);
-        self.choose_where_set_apart(report, member.signature);
+        home.put(wording);
+        self.choose_exemplars(cluster, member.text);
+        self.choose_where_set_apart(report, member.text.signature);
     }
 
     /// Forgets a report, as if it had never been inserted. What people said about it stays: [`Index::clear_apart`].
     pub fn remove_report(&mut self, report: ReportId) {
         let Some(member) = self.members.remove(&report) else { return };
-        let Member { cluster, signature, matched, .. } = member;
+        let Member { cluster, text, matched, .. } = member;
         let rank = Rank { matched, report };
         if let Some(stack) = member.stack {
             self.stacks.release(stack, cluster, rank);
@@ -181,24 +231,26 @@ impl Index {
         }
 
         let Some(home) = self.clusters.get_mut(&cluster) else { return };
-        if let Some(wording) = home.texts.get_mut(&signature) {
-            if let Some(&best) = wording.members.first() {
-                home.ranking.remove(&(best, signature));
+        home.size -= 1;
+        if let Some(at) = home.find(text) {
+            let mut wording = home.texts.remove(at);
+            wording.members.retain(|&other| other != rank);
+            if wording.members.is_empty() {
+                Self::drop_wording(&mut self.lexicon, wording);
+            } else {
+                let times = wording.members.iter().filter_map(|member| self.members.get(&member.report)?.time);
+                wording.latest = times.max();
+                home.put(wording);
             }
-            wording.members.remove(&rank);
-            if let Some(&best) = wording.members.first() {
-                home.ranking.insert((best, signature));
-            } else if let Some(gone) = home.texts.remove(&signature) {
-                Self::drop_wording(&mut self.lexicon, gone);
-            }
+            home.latest = home.texts.iter().filter_map(|text| text.latest).max();
         }
         if home.texts.is_empty() {
             self.clusters.remove(&cluster);
             self.stale.remove(&cluster);
         } else {
-            self.choose_exemplars(cluster, signature);
+            self.choose_exemplars(cluster, text);
         }
-        self.choose_where_set_apart(report, signature);
+        self.choose_where_set_apart(report, text.signature);
     }
 
     /// Forgets all members of a cluster, so that they can be inserted again as the database has them.
@@ -206,7 +258,7 @@ impl Index {
         let Some(home) = self.clusters.remove(&cluster) else { return };
         self.stale.remove(&cluster);
         let mut set_apart = Vec::new();
-        for (signature, wording) in home.texts {
+        for wording in home.texts {
             for &rank in &wording.members {
                 let Some(member) = self.members.remove(&rank.report) else { continue };
                 if let Some(stack) = member.stack {
@@ -219,7 +271,7 @@ impl Index {
                     }
                 }
                 if self.apart.contains_key(&rank.report) {
-                    set_apart.push(signature);
+                    set_apart.push(wording.key.signature);
                 }
             }
             Self::drop_wording(&mut self.lexicon, wording);
@@ -238,7 +290,7 @@ impl Index {
         for (keys, key) in self.keys.of(&member) {
             keys.set_apart(key, cluster);
         }
-        self.choose_exemplars_of_text(member.signature);
+        self.choose_exemplars_of_text(member.text.signature);
     }
 
     /// The person took it back.
@@ -254,7 +306,7 @@ impl Index {
         for (keys, key) in self.keys.of(&member) {
             keys.clear_apart(key, cluster);
         }
-        self.choose_exemplars_of_text(member.signature);
+        self.choose_exemplars_of_text(member.text.signature);
     }
 
     /// The clusters of which removals took more exemplars than were kept ready, or a constraint asks for words that were
@@ -266,29 +318,61 @@ impl Index {
     /// Where a text belongs, and why.
     pub fn place(&self, features: &Features) -> Placement {
         let query = self.lexicon.query(features);
-        let evidence = self.evidence(features, &query, COMPARED, true);
-        let standings = decide::standings(&self.policy, &evidence);
-        let best = standings.first();
-        Placement {
-            decision: decide::decide(&self.policy, &standings),
-            score: best.map_or(0.0, |best| best.score),
-            signals: best.map_or_else(Vec::new, |best| self.signals(features, &query, &evidence, best)),
-        }
+        let evidence = self.evidence(features, &query, true);
+        let (standings, verdict) = decide::standings(&self.policy, &self.model, &evidence);
+        self.placement(features, &query, &evidence, &standings, verdict.as_ref())
     }
 
     /// The clusters a text may belong to, best first, each once. Those that people keep it away from are left out.
     pub fn candidates(&self, features: &Features, limit: usize) -> Vec<Candidate> {
+        let evidence = self.evidence(features, &self.lexicon.query(features), false);
+        let (standings, _) = decide::standings(&self.policy, &self.model, &evidence);
+        Self::best(&standings, limit)
+    }
+
+    /// Both at once, for little more than one.
+    pub fn place_among(&self, features: &Features, limit: usize) -> (Placement, Vec<Candidate>) {
         let query = self.lexicon.query(features);
-        // A cluster takes up several places of the search with its exemplars.
-        let evidence = self.evidence(features, &query, COMPARED.max(limit.saturating_mul(4)), false);
-        let standings = decide::standings(&self.policy, &evidence);
+        let evidence = self.evidence(features, &query, false);
+        let (standings, verdict) = decide::standings(&self.policy, &self.model, &evidence);
+        let placement = self.placement(features, &query, &evidence, &standings, verdict.as_ref());
+        (placement, Self::best(&standings, limit))
+    }
+
+    fn best(standings: &[Standing], limit: usize) -> Vec<Candidate> {
         let candidate =
             |best: &Standing| Candidate { cluster: best.cluster, report: best.rank.report, score: best.score };
         standings.iter().take(limit).map(candidate).collect()
     }
 
+    fn placement(
+        &self,
+        features: &Features,
+        query: &Query<'_>,
+        evidence: &Evidence,
+        standings: &[Standing],
+        verdict: Option<&Verdict>,
+    ) -> Placement {
+        let best = standings.first();
+        Placement {
+            decision: decide::decide(&self.policy, standings),
+            score: best.map_or(0.0, |best| best.score),
+            signals: best.map_or_else(Vec::new, |best| self.signals(features, query, evidence, best, verdict)),
+        }
+    }
+
+    /// The same, and what the report shows beside its past, to learn from.
+    pub fn study(&self, features: &Features, limit: usize) -> (Placement, Vec<Candidate>, Lesson) {
+        let query = self.lexicon.query(features);
+        let evidence = self.evidence(features, &query, false);
+        let (standings, verdict) = decide::standings(&self.policy, &self.model, &evidence);
+        let placement = self.placement(features, &query, &evidence, &standings, verdict.as_ref());
+        let row = |near: &Near| Row::new(near.rank.report, near.cluster, near.measures);
+        (placement, Self::best(&standings, limit), Lesson::new(evidence.near.iter().map(row).collect()))
+    }
+
     /// Collects what speaks for and against. Where an exact match decides anyway, the search is left out if `exact_will_do`.
-    fn evidence(&self, features: &Features, query: &Query, compared: usize, exact_will_do: bool) -> Evidence {
+    fn evidence(&self, features: &Features, query: &Query<'_>, exact_will_do: bool) -> Evidence {
         let mut evidence = Evidence::default();
         let text = features.says_something().then(|| features.signature());
         let ExactKeys { texts, fingerprints } = &self.keys;
@@ -301,27 +385,135 @@ impl Index {
         if features.says_something() && !(exact_will_do && decided) {
             let stacks = features.stack().into_iter().flat_map(|stack| self.stacks.holders(stack));
             evidence.exact.extend(stacks.map(|(cluster, rank)| Exact { cluster, rank, key: Key::Stack }));
-            evidence.near = self.lexicon.search(query, compared, |slot, shown, places| {
-                let rank = self.best_of(shown);
-                Near {
-                    cluster: shown.cluster,
-                    rank,
-                    comparison: score::compare(&self.lexicon, places, query, &shown.document),
-                    apart: self.keys.texts.apart(shown.signature).collect(),
-                    slot,
-                }
-            });
+            evidence.near = self.measured(query, &evidence.exact);
         }
         evidence
     }
 
-    /// The best member that a shown text stands for.
-    fn best_of(&self, shown: &Shown) -> Rank {
-        let wording = self.clusters.get(&shown.cluster).and_then(|home| home.texts.get(&shown.signature));
-        *wording.and_then(|wording| wording.members.first()).expect("a text is hidden before its last member goes")
+    /// Finds what may be the same and measures it.
+    fn measured(&self, query: &Query<'_>, exact: &[Exact]) -> Vec<Near> {
+        let probe = query.vector.probe();
+        let most_idf = self.lexicon.most_idf();
+        let repeated = self.report_count().saturating_sub(self.cluster_count()) as f64;
+        let repeats = repeated / (self.report_count() as f64 + IMAGINED_REPORTS);
+        let mut near = self.lexicon.search(query, COMPARED, |hit, shown, places| {
+            let wording = self.wording(shown);
+            let comparison = score::compare(&self.lexicon, places, query, &shown.document);
+            let mut measures = comparison.measures(most_idf);
+            let same_stack = exact.iter().any(|exact| exact.key == Key::Stack && exact.cluster == shown.cluster);
+            let days = measures::days(query.time, wording.latest);
+            let rank = |rank: u32| if rank == 0 { 0.0 } else { 1.0 / f64::from(rank) };
+            for (measure, value) in [
+                (Measure::Cosine, f64::from(probe.cosine(&shown.document.vector))),
+                (Measure::Trigrams, measures::overlap(query.trigrams, &shown.document.trigrams)),
+                (Measure::SameStack, f64::from(u8::from(same_stack))),
+                (Measure::Terms, (query.terms.len() as f64).ln_1p()),
+                (Measure::LexicalRank, rank(hit.lexical_rank)),
+                (Measure::VectorRank, rank(hit.vector_rank)),
+                (Measure::TimeKnown, f64::from(u8::from(days.is_some()))),
+                (Measure::Days, days.map_or(0.0, f64::ln_1p)),
+                (Measure::Recent, days.map_or(0.0, |days| 1.0 / (1.0 + days / 7.0))),
+                (Measure::Repeats, repeats),
+            ] {
+                measures.set(measure, value);
+            }
+            Near {
+                cluster: shown.cluster,
+                rank: wording.best(),
+                comparison,
+                apart: self.keys.texts.apart(shown.signature).collect(),
+                slot: hit.slot,
+                measures,
+            }
+        });
+        let mut all: Vec<Measures> = near.iter().map(|near| near.measures).collect();
+        measures::relate(&mut all);
+        near.iter_mut().zip(all).for_each(|(near, measures)| near.measures = measures);
+        self.measure_support(&mut near);
+        self.measure_clusters(query, &probe, &mut near);
+        near
     }
 
-    fn signals(&self, features: &Features, query: &Query, evidence: &Evidence, best: &Standing) -> Vec<Signal> {
+    /// Measures how near each candidate is to what else is near.
+    fn measure_support(&self, near: &mut [Near]) {
+        let mut nearest: Vec<usize> = (0..near.len()).collect();
+        let cosine = |at: &usize| near[*at].measures.get(Measure::Cosine);
+        nearest.sort_unstable_by(|a, b| cosine(b).total_cmp(&cosine(a)).then(near[*a].rank.cmp(&near[*b].rank)));
+        nearest.truncate(SUPPORTERS);
+        let supporters: Vec<(usize, f64, Probe)> = nearest
+            .iter()
+            .map(|&at| {
+                (at, f64::from(cosine(&at).max(0.0)).powi(4), self.lexicon.document(near[at].slot).vector.probe())
+            })
+            .collect();
+        for (at, one) in near.iter_mut().enumerate() {
+            let vector = &self.lexicon.document(one.slot).vector;
+            let (mut sum, mut weights) = (0.0, 0.0);
+            for (_, weight, probe) in supporters.iter().filter(|(other, ..)| *other != at) {
+                sum += weight * f64::from(probe.cosine(vector));
+                weights += weight;
+            }
+            one.measures.set(Measure::Support, if weights > 0.0 { sum / weights } else { 0.0 });
+        }
+    }
+
+    /// Measures what the candidates' clusters add.
+    fn measure_clusters(&self, query: &Query<'_>, probe: &Probe, near: &mut [Near]) {
+        let mut views: FxHashMap<ClusterId, (ClusterView, Vec<f32>)> = FxHashMap::default();
+        for near in near.iter() {
+            let (_, wholes) =
+                views.entry(near.cluster).or_insert_with(|| (self.view(near.cluster, query, probe), Vec::new()));
+            wholes.push(near.measures.get(Measure::Whole));
+        }
+        let count = near.len() as f64;
+        for near in near.iter_mut() {
+            let Some((view, wholes)) = views.get_mut(&near.cluster) else { continue };
+            let found = wholes.len();
+            wholes.sort_unstable_by(|a, b| b.total_cmp(a));
+            let best = &wholes[..found.min(3)];
+            for (measure, value) in [
+                (Measure::ClusterDays, view.days.map_or(0.0, f64::ln_1p)),
+                (Measure::ClusterSize, f64::from(view.size).ln()),
+                (Measure::ClusterShare, found as f64 / count.max(1.0)),
+                (Measure::ClusterMean, view.mean),
+                (Measure::ClusterNearest, view.nearest),
+                (Measure::ClusterWhole, f64::from(best.iter().sum::<f32>()) / best.len() as f64),
+            ] {
+                near.measures.set(measure, value);
+            }
+        }
+    }
+
+    fn view(&self, cluster: ClusterId, query: &Query<'_>, probe: &Probe) -> ClusterView {
+        let Some(home) = self.clusters.get(&cluster) else { return ClusterView::default() };
+        let shown = home.texts.iter().take(EXEMPLARS).filter_map(|text| text.slot);
+        let mut cosines: Vec<f32> = shown.map(|slot| probe.cosine(&self.lexicon.document(slot).vector)).collect();
+        cosines.sort_unstable_by(|a, b| b.total_cmp(a));
+        let mean = |cosines: &[f32]| f64::from(cosines.iter().sum::<f32>()) / cosines.len().max(1) as f64;
+        ClusterView {
+            size: home.size,
+            mean: mean(&cosines),
+            nearest: mean(&cosines[..cosines.len().min(3)]),
+            days: measures::days(query.time, home.latest),
+        }
+    }
+
+    /// The text of a cluster that is shown.
+    fn wording(&self, shown: &Shown) -> &Wording {
+        let home = self.clusters.get(&shown.cluster);
+        let key = TextKey { signature: shown.signature, words: shown.words };
+        let wording = home.and_then(|home| home.texts.iter().find(|text| text.key == key));
+        wording.expect("a text is hidden before its last member goes")
+    }
+
+    fn signals(
+        &self,
+        features: &Features,
+        query: &Query<'_>,
+        evidence: &Evidence,
+        best: &Standing,
+        verdict: Option<&Verdict>,
+    ) -> Vec<Signal> {
         let exact = |name, detail: &str| vec![Signal { name, weight: 1.0, detail: detail.to_owned() }];
         let (near, capped) = match best.ground {
             Ground::Fingerprint => return exact("fingerprint", "the caller gave both the same fingerprint"),
@@ -332,16 +524,28 @@ impl Index {
                 let detail = "both have the same stack trace".to_owned();
                 return vec![Signal { name: "stack_trace", weight: best.score, detail }];
             }
-            Ground::Alike { near, capped } => (&evidence.near[near], capped),
+            Ground::Alike { near, capped, .. } => (&evidence.near[near], capped),
         };
         let document = self.lexicon.document(near.slot);
-        let mut signals = near.comparison.signals(features, &self.lexicon, query, document);
-        if near.comparison.product_unknown {
-            let detail = "only one of the two names its product".to_owned();
-            signals.push(Signal { name: "product_unknown", weight: capped, detail });
-        } else if capped < 0.0 {
-            let detail = "they share little more than everyday words".to_owned();
-            signals.push(Signal { name: "little_evidence", weight: capped, detail });
+        let mut signals = Vec::new();
+        if let Some(verdict) = verdict {
+            let shared = |strong: bool| score::shared_terms(features, query, document, strong);
+            signals = reasons::of(&self.model, &verdict.inputs, &near.measures, shared);
+            // Of equals another one may stand first.
+            let rest = best.score - capped - verdict.probability;
+            if rest != 0.0 {
+                signals.push(Signal { name: "rivals", weight: rest, detail: "another cluster is as near".to_owned() });
+            }
+        }
+        if capped != 0.0 {
+            let (name, detail) = if near.comparison.product_unknown {
+                ("product_unknown", "only one of the two names its product")
+            } else if near.comparison.has_little_evidence() {
+                ("little_evidence", "they share little more than everyday words")
+            } else {
+                ("contradiction", "a number, a platform or an error code differs")
+            };
+            signals.push(Signal { name, weight: capped, detail: detail.to_owned() });
         }
         signals
     }
@@ -366,27 +570,31 @@ impl Index {
     fn choose_exemplars_of_text(&mut self, signature: Signature) {
         let clusters: Vec<ClusterId> = self.keys.texts.holders(signature).map(|(cluster, _)| cluster).collect();
         for cluster in clusters {
-            self.choose_exemplars(cluster, signature);
+            let texts = self.clusters.get(&cluster).into_iter().flat_map(|home| &home.texts);
+            let keys: Vec<TextKey> = texts.map(|text| text.key).filter(|key| key.signature == signature).collect();
+            for key in keys {
+                self.choose_exemplars(cluster, key);
+            }
         }
     }
 
     /// Shows a cluster's exemplars and nothing else of it, after one of its texts changed.
-    fn choose_exemplars(&mut self, cluster: ClusterId, changed: Signature) {
+    fn choose_exemplars(&mut self, cluster: ClusterId, changed: TextKey) {
         let Some(home) = self.clusters.get_mut(&cluster) else { return };
         // The ranks around the two borders can have moved by one; beyond that only the changed text can differ.
         let mut stale = false;
-        let looked_at: Vec<(usize, Signature)> =
-            home.ranking.iter().take(KEPT + 1).map(|&(_, signature)| signature).enumerate().collect();
-        let changed_is_beyond = !looked_at.iter().any(|&(_, signature)| signature == changed);
-        let beyond = changed_is_beyond.then_some((usize::MAX, changed));
-        for (place, signature) in looked_at.into_iter().chain(beyond) {
-            let Some(wording) = home.texts.get_mut(&signature) else { continue };
-            let pinned = self.keys.texts.is_apart(signature);
+        let near = home.texts.len().min(KEPT + 1);
+        let beyond = home.texts.iter().skip(near).position(|text| text.key == changed).map(|at| near + at);
+        for place in (0..near).chain(beyond) {
+            let wording = &mut home.texts[place];
+            let pinned = self.keys.texts.is_apart(wording.key.signature);
             if place < EXEMPLARS || pinned {
                 match (&wording.document, wording.slot) {
                     (Some(document), None) => {
+                        let signature = wording.key.signature;
                         let document = Arc::clone(document);
-                        wording.slot = self.lexicon.show(Shown { cluster, signature, document });
+                        wording.slot =
+                            self.lexicon.show(Shown { cluster, signature, words: wording.key.words, document });
                     }
                     (None, _) => stale = true,
                     (Some(_), Some(_)) => {}

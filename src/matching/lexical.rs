@@ -7,10 +7,12 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use rustc_hash::FxHashMap;
 
+use super::embed::Vector;
 use super::features::Features;
 use super::postings::{self, Found, Postings};
 use super::signature::Signature;
 use super::text::Kind;
+use super::vectors::{self, Nearest, Vectors};
 use super::words;
 use crate::domain::id::{ClusterId, ProductId};
 
@@ -19,6 +21,8 @@ const IMAGINED: f64 = 500.0;
 /// In how many of them an everyday word of reports stood, and any other word.
 const IMAGINED_GENERIC: f64 = 60.0;
 const IMAGINED_OTHER: f64 = 1.0;
+/// No term says less than this.
+const LEAST_IDF: f64 = 0.1;
 
 /// A text as the index keeps it.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub(super) struct Document {
     pub(super) product: Option<ProductId>,
     pub(super) has_body: bool,
     pub(super) terms: Box<[DocumentTerm]>,
+    pub(super) vector: Vector,
+    pub(super) trigrams: Box<[u16]>,
     /// Length of the vector of weights, before any frequency.
     length: f32,
 }
@@ -37,6 +43,7 @@ pub(super) struct DocumentTerm {
     pub(super) weight: f32,
     pub(super) kind: Kind,
     pub(super) head: bool,
+    pub(super) generic: bool,
 }
 
 /// A document that can be found.
@@ -44,6 +51,7 @@ pub(super) struct DocumentTerm {
 pub(super) struct Shown {
     pub(super) cluster: ClusterId,
     pub(super) signature: Signature,
+    pub(super) words: u64,
     pub(super) document: Arc<Document>,
 }
 
@@ -51,7 +59,7 @@ impl Shown {
     /// Its place among equals, whenever it came.
     fn order(&self) -> u64 {
         let (high, low) = self.cluster.uuid().as_u64_pair();
-        self.signature.prefix() ^ high.rotate_left(32) ^ low
+        self.signature.prefix() ^ self.words ^ high.rotate_left(32) ^ low
     }
 }
 
@@ -69,7 +77,7 @@ struct Entry {
 pub(super) struct QueryTerm {
     /// Where it stands in the features.
     pub(super) at: usize,
-    id: Option<u32>,
+    pub(super) id: Option<u32>,
     pub(super) kind: Kind,
     pub(super) head: bool,
     pub(super) weight: f64,
@@ -77,18 +85,14 @@ pub(super) struct QueryTerm {
     pub(super) idf: f64,
 }
 
-impl QueryTerm {
-    /// Whether it is the vocabulary's term of this number.
-    pub(super) fn is(&self, id: u32) -> bool {
-        self.id == Some(id)
-    }
-}
-
 /// A text that is looked for.
 #[derive(Debug)]
-pub(super) struct Query {
+pub(super) struct Query<'f> {
     pub(super) product: Option<ProductId>,
     pub(super) has_body: bool,
+    pub(super) vector: &'f Vector,
+    pub(super) trigrams: &'f [u16],
+    pub(super) time: Option<i64>,
     pub(super) terms: Vec<QueryTerm>,
 }
 
@@ -109,8 +113,10 @@ impl Places {
 struct Scratch {
     places: Places,
     postings: postings::Scratch,
+    vectors: vectors::Scratch,
     wanted: Vec<(u32, f32)>,
     found: Vec<Found>,
+    nearest: Vec<Nearest>,
 }
 
 /// Vocabulary, documents and postings.
@@ -119,7 +125,10 @@ pub(super) struct Lexicon {
     entries: Vec<Entry>,
     by_key: FxHashMap<u64, u32>,
     free_ids: Vec<u32>,
+    /// By term: the logarithm of how many documents have it, with those that are imagined. A comparison asks for many.
+    commonness: Vec<f32>,
     postings: Postings,
+    vectors: Vectors,
     /// The shown documents by their slots, and their products beside them: a search asks for many of those.
     shown: Vec<Option<Shown>>,
     products: Vec<Option<ProductId>>,
@@ -136,6 +145,12 @@ fn ln(number: f64) -> f64 {
     LOGARITHMS.get(half).copied().unwrap_or_else(|| number.ln())
 }
 
+/// The logarithm of how many documents have a term, with those that are imagined.
+fn commonness(documents: usize, generic: bool) -> f32 {
+    let imagined = if generic { IMAGINED_GENERIC } else { IMAGINED_OTHER };
+    ln(documents as f64 + imagined + 0.5) as f32
+}
+
 impl Lexicon {
     /// Takes a text's terms into the vocabulary.
     pub(super) fn learn(&mut self, features: &Features) -> Arc<Document> {
@@ -145,11 +160,23 @@ impl Lexicon {
             .map(|term| {
                 let id = self.id_of(term.key, || features.term_text(term));
                 self.entries[id as usize].learned += 1;
-                DocumentTerm { id, weight: term.weight, kind: term.kind, head: term.head }
+                let generic = self.entries[id as usize].generic;
+                DocumentTerm { id, weight: term.weight, kind: term.kind, head: term.head, generic }
             })
             .collect();
         let length = terms.iter().map(|term| term.weight * term.weight).sum::<f32>().sqrt();
-        Arc::new(Document { product: features.product(), has_body: features.has_body(), terms, length })
+        self.commonness.resize(self.entries.len(), 0.0);
+        for term in &terms {
+            self.commonness[term.id as usize] = commonness(self.postings.frequency(term.id), term.generic);
+        }
+        Arc::new(Document {
+            product: features.product(),
+            has_body: features.has_body(),
+            terms,
+            vector: features.vector().clone(),
+            trigrams: features.trigrams().into(),
+            length,
+        })
     }
 
     fn id_of<'a>(&mut self, key: u64, text: impl FnOnce() -> &'a str) -> u32 {
@@ -186,6 +213,8 @@ impl Lexicon {
         let impact = |term: &DocumentTerm| (term.weight / length * 255.0).round().clamp(1.0, 255.0) as u8;
         let terms: Vec<(u32, u8)> = shown.document.terms.iter().map(|term| (term.id, impact(term))).collect();
         let slot = self.postings.add(shown.order(), &terms)?;
+        self.vectors.add(slot, shown.order(), &shown.document.vector);
+        self.count_terms(&shown.document);
         let (at, product) = (slot as usize, shown.document.product);
         if at == self.shown.len() {
             self.shown.push(None);
@@ -198,7 +227,10 @@ impl Lexicon {
     /// The exact inverse of [`Lexicon::show`].
     pub(super) fn hide(&mut self, slot: u32) {
         self.postings.remove(slot);
-        self.shown[slot as usize] = None;
+        self.vectors.remove(slot);
+        if let Some(hidden) = self.shown[slot as usize].take() {
+            self.count_terms(&hidden.document);
+        }
     }
 
     /// How many documents can be found.
@@ -211,25 +243,35 @@ impl Lexicon {
         &self.shown[slot as usize].as_ref().expect("a slot is known only while it is shown").document
     }
 
-    /// How telling a term of the vocabulary is.
-    pub(super) fn idf(&self, id: u32) -> f64 {
-        let entry = &self.entries[id as usize];
-        self.idf_of(self.postings.frequency(id), entry.generic)
+    /// How telling a term of the vocabulary is, beside the logarithm of all documents.
+    pub(super) fn idf_beside(&self, ln_of_all: f64, id: u32) -> f64 {
+        (ln_of_all - f64::from(self.commonness[id as usize])).max(LEAST_IDF)
     }
 
-    /// Whether a term of the vocabulary is an everyday word of reports.
-    pub(super) fn is_generic(&self, id: u32) -> bool {
-        self.entries[id as usize].generic
+    /// The logarithm of all documents, with those that are imagined.
+    pub(super) fn ln_of_all(&self) -> f64 {
+        ln(self.shown_count() as f64 + IMAGINED + 1.0)
+    }
+
+    /// Counts again who has a document's terms.
+    fn count_terms(&mut self, document: &Document) {
+        self.commonness.resize(self.entries.len(), 0.0);
+        for term in &document.terms {
+            self.commonness[term.id as usize] = commonness(self.postings.frequency(term.id), term.generic);
+        }
+    }
+
+    /// The greatest idf there is.
+    pub(super) fn most_idf(&self) -> f64 {
+        self.idf_of(0, false)
     }
 
     fn idf_of(&self, documents: usize, generic: bool) -> f64 {
-        let imagined = if generic { IMAGINED_GENERIC } else { IMAGINED_OTHER };
-        let all = self.shown_count() as f64 + IMAGINED;
-        (ln(all + 1.0) - ln(documents as f64 + imagined + 0.5)).max(0.1)
+        (self.ln_of_all() - f64::from(commonness(documents, generic))).max(LEAST_IDF)
     }
 
     /// Looks a text's terms up.
-    pub(super) fn query(&self, features: &Features) -> Query {
+    pub(super) fn query<'f>(&self, features: &'f Features) -> Query<'f> {
         let terms = features
             .terms()
             .iter()
@@ -251,19 +293,32 @@ impl Lexicon {
                 }
             })
             .collect();
-        Query { product: features.product(), has_body: features.has_body(), terms }
+        Query {
+            product: features.product(),
+            has_body: features.has_body(),
+            vector: features.vector(),
+            trigrams: features.trigrams(),
+            time: features.time(),
+            terms,
+        }
     }
 
-    /// Finds the `limit` documents that share the most of the query's telling terms and whose product does not differ,
-    /// and hands each to `judge` with what it needs to compare. Nothing depends on the order of arrival.
-    pub(super) fn search<T>(&self, query: &Query, limit: usize, judge: impl Fn(u32, &Shown, &Places) -> T) -> Vec<T> {
+    /// Finds the `limit` documents that share the most of the query's telling terms, and the `limit` nearest by what
+    /// they are about; none whose product differs. Hands each to `judge` with what it needs to compare. As long as the
+    /// nearest are looked for among all, nothing depends on the order of arrival.
+    pub(super) fn search<T>(
+        &self,
+        query: &Query<'_>,
+        limit: usize,
+        mut judge: impl FnMut(&Hit, &Shown, &Places) -> T,
+    ) -> Vec<T> {
         let mut scratch = self.scratch.lock().unwrap_or_else(|poisoned| {
             // A search that panicked did not tidy up behind it.
             let mut scratch = poisoned.into_inner();
             *scratch = Scratch::default();
             scratch
         });
-        let Scratch { places, postings, wanted, found } = &mut *scratch;
+        let Scratch { places, postings, vectors, wanted, found, nearest } = &mut *scratch;
         wanted.clear();
         wanted.extend(query.terms.iter().filter_map(|term| Some((term.id?, (term.weight * term.idf) as f32))));
         let accept = |slot: u32| match (query.product, self.products[slot as usize]) {
@@ -271,6 +326,26 @@ impl Lexicon {
             _ => true,
         };
         self.postings.search(postings, wanted, limit, accept, found);
+        let vector = |slot: u32| &self.document(slot).vector;
+        self.vectors.search(vectors, query.vector, limit, accept, vector, nearest);
+
+        let mut hits: Vec<Hit> = Vec::with_capacity(found.len() + nearest.len());
+        let mut by_slot: FxHashMap<u32, usize> = FxHashMap::default();
+        // Equal ones share their rank, so that nobody is ahead by chance.
+        let mut rank = 0;
+        for (at, one) in found.iter().enumerate() {
+            rank = if at > 0 && found[at - 1].score == one.score { rank } else { at as u32 + 1 };
+            by_slot.insert(one.slot, hits.len());
+            hits.push(Hit { slot: one.slot, lexical_rank: rank, vector_rank: 0 });
+        }
+        for (at, one) in nearest.iter().enumerate() {
+            rank = if at > 0 && nearest[at - 1].cosine == one.cosine { rank } else { at as u32 + 1 };
+            let hit = *by_slot.entry(one.slot).or_insert_with(|| {
+                hits.push(Hit { slot: one.slot, lexical_rank: 0, vector_rank: 0 });
+                hits.len() - 1
+            });
+            hits[hit].vector_rank = rank;
+        }
 
         places.0.resize(self.entries.len(), 0);
         for (place, term) in query.terms.iter().enumerate() {
@@ -278,11 +353,19 @@ impl Lexicon {
                 places.0[id as usize] = place as u32 + 1;
             }
         }
-        let shown = found.iter().filter_map(|found| Some((found.slot, self.shown.get(found.slot as usize)?.as_ref()?)));
-        let judged = shown.map(|(slot, shown)| judge(slot, shown, places)).collect();
+        let shown = hits.iter().filter_map(|hit| Some((hit, self.shown.get(hit.slot as usize)?.as_ref()?)));
+        let judged = shown.map(|(hit, shown)| judge(hit, shown, places)).collect();
         for id in query.terms.iter().filter_map(|term| term.id) {
             places.0[id as usize] = 0;
         }
         judged
     }
+}
+
+/// A document that a search found, and where in each list; 0 if it is not there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hit {
+    pub(super) slot: u32,
+    pub(super) lexical_rank: u32,
+    pub(super) vector_rank: u32,
 }

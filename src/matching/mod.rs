@@ -4,29 +4,43 @@
 //! [`Index`] is one tenant's past. [`Index::place`] compares the two:
 //!
 //! 1. **Exact.** The same fingerprint, or the same normalised text, within the same product attaches with score 1.
-//! 2. **Lexical.** The reports that share the most telling words are compared word by word with a few exemplars of each
-//!    cluster, and the best score is held against the tenant's two thresholds ([`Policy`]): `ATTACH`, `SUGGEST`, `NEW`.
-//! 3. **People.** What a person said bars clusters before the decision and breaks ties in it: see `decide`.
+//! 2. **Candidates.** The 50 exemplars that share the most telling words (`postings`) and the 50 that are nearest by what
+//!    they are about (`embed`, `vectors`), in one list. The two rankings are not mixed: that made long reports worse.
+//! 3. **Measures.** Some forty numbers of each candidate that mean the same in every stream (`measures`): how alike words,
+//!    titles, spelling and meaning are, what differs, how it stands among the others, what its cluster adds, how long ago
+//!    it came.
+//! 4. **Judgement.** Two small networks (`model`): one orders the candidates, so that several exemplars of a cluster speak
+//!    together; the other says how probable it is that the first cluster is the right one. Their weights are a data file
+//!    made by `hearback train` (`learn`). The probability explains itself (`reasons`).
+//! 5. **Decision.** The probability is held against the tenant's thresholds ([`Policy`]): `ATTACH`, `SUGGEST`, `NEW`.
+//!    Different numbers, platforms or error codes in the titles never attach, however probable it is (`decide`).
+//! 6. **People.** What a person said bars clusters before the judgement and breaks ties in it: see `decide`.
 //!
-//! Everything here is a pure function of what was put in: no clock, no disk, no randomness. Two indexes that hold the
-//! same reports answer the same, whatever the order of arrival and whatever was inserted and removed in between; the one
-//! exception, and its remedy, is [`Index::take_stale`].
+//! How well this does, and what it misses, is in `docs/MATCHING.md`.
 //!
-//! Left out on purpose: embeddings, a learned scorer and calibration of the thresholds. They belong behind
-//! `score::compare` and `decide`, which are the only places that judge.
+//! Everything here is a pure function of what was put in: no clock, no disk, no randomness. When a report came is told by
+//! the caller ([`Features::arrived`]). Two indexes that hold the same reports answer the same, whatever the order of
+//! arrival and whatever was inserted and removed in between. There are two exceptions: [`Index::take_stale`], which is
+//! the remedy of itself; and beyond some thousand exemplars the lists of `vectors` are as they grew.
 //!
 //! Products: reports of two different known products never match. A report without a product matches others without one
 //! as usual; between a known and an unknown product at most a suggestion comes out.
 
 mod decide;
+mod embed;
 mod exact;
 mod features;
 mod index;
+mod learn;
 mod lexical;
+mod measures;
+mod model;
 mod postings;
+mod reasons;
 mod score;
 mod signature;
 mod text;
+mod vectors;
 mod words;
 
 #[cfg(test)]
@@ -35,8 +49,10 @@ mod tests;
 pub use decide::{Candidate, Decision, Placement, Policy, Signal};
 pub use features::{Features, Text};
 pub use index::Index;
+pub use learn::{Lesson, Teaching, teach};
+pub use model::Model;
 pub use signature::Signature;
 
 /// The version of normalisation, signature and scorer together. Stored with what they decided; raising it never
 /// regroups old memberships by itself.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;

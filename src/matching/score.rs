@@ -5,9 +5,11 @@
 //! itself with 1, and a long text is not like everything. Upon that a few adjustments that a person can follow: how
 //! alike the titles are, shared codes and identifiers, and numbers, platforms or codes that differ.
 
-use super::decide::Signal;
+use rustc_hash::FxHashMap;
+
 use super::features::Features;
-use super::lexical::{Document, Lexicon, Places, Query};
+use super::lexical::{Document, Lexicon, Places, Query, QueryTerm};
+use super::measures::{Measure, Measures};
 use super::text::Kind;
 
 /// The title's greatest share of the score, where both texts have more than a title.
@@ -51,6 +53,19 @@ pub(super) struct Comparison {
     size: f64,
     /// Shared idf of codes and identifiers.
     strong: f64,
+    /// The share of the poorer text's weight that is shared.
+    contained: f64,
+    /// The greatest shared idf of a term that names something, and all of it.
+    rarest: f64,
+    mass: f64,
+    /// The rarest word of the query's title that the document lacks, and the other way round.
+    unshared_query: f64,
+    unshared_document: f64,
+    numbers_shared: bool,
+    facets_shared: bool,
+    /// How many times longer one is than the other.
+    length_ratio: f64,
+    one_body: bool,
     numbers_differ: bool,
     facets_differ: bool,
     codes_differ: bool,
@@ -81,7 +96,7 @@ impl Sides {
 }
 
 /// Compares a text with a document.
-pub(super) fn compare(lexicon: &Lexicon, places: &Places, query: &Query, document: &Document) -> Comparison {
+pub(super) fn compare(lexicon: &Lexicon, places: &Places, query: &Query<'_>, document: &Document) -> Comparison {
     let (mut shared, mut shared_head) = (0.0, 0.0);
     let (mut own, mut own_head) = (0.0, 0.0);
     let (mut other, mut other_head) = (0.0, 0.0);
@@ -105,12 +120,13 @@ pub(super) fn compare(lexicon: &Lexicon, places: &Places, query: &Query, documen
             _ => {}
         }
     }
+    let ln_of_all = lexicon.ln_of_all();
     let mut met = vec![false; query.terms.len()];
     let mut unshared_document: f64 = 0.0;
     for term in &document.terms {
         let weight = f64::from(term.weight);
         let place = places.of(term.id);
-        let idf = place.map_or_else(|| lexicon.idf(term.id), |place| query.terms[place].idf);
+        let idf = place.map_or_else(|| lexicon.idf_beside(ln_of_all, term.id), |place| query.terms[place].idf);
         other += idf * weight * weight;
         if term.head {
             other_head += idf * term.kind.weight();
@@ -122,7 +138,7 @@ pub(super) fn compare(lexicon: &Lexicon, places: &Places, query: &Query, documen
             _ => {}
         }
         let Some(place) = place else {
-            if term.head && names_a_thing(term.kind) && !lexicon.is_generic(term.id) {
+            if term.head && names_a_thing(term.kind) && !term.generic {
                 unshared_document = unshared_document.max(idf);
             }
             continue;
@@ -130,6 +146,10 @@ pub(super) fn compare(lexicon: &Lexicon, places: &Places, query: &Query, documen
         met[place] = true;
         let asked = &query.terms[place];
         shared += idf * weight * asked.weight;
+        if term.kind.max(asked.kind) >= Kind::Word {
+            comparison.rarest = comparison.rarest.max(idf);
+            comparison.mass += idf;
+        }
         if term.head && asked.head {
             shared_head += idf * (term.kind.weight() * asked.kind.weight()).sqrt();
         }
@@ -158,6 +178,13 @@ pub(super) fn compare(lexicon: &Lexicon, places: &Places, query: &Query, documen
         .map(|(term, _)| term.idf)
         .fold(0.0, f64::max);
     comparison.unshared = unshared_query.min(unshared_document);
+    (comparison.unshared_query, comparison.unshared_document) = (unshared_query, unshared_document);
+    comparison.contained = if own.min(other) > 0.0 { (shared / own.min(other)).min(1.5) } else { 0.0 };
+    comparison.numbers_shared = numbers.shared > 0;
+    comparison.facets_shared = facets.shared > 0;
+    let (longer, shorter) = (query.terms.len().max(document.terms.len()), query.terms.len().min(document.terms.len()));
+    comparison.length_ratio = (longer as f64 + 1.0) / (shorter as f64 + 1.0);
+    comparison.one_body = query.has_body != document.has_body;
     comparison.whole = ratio(shared, own, other);
     comparison.title = ratio(shared_head, own_head, other_head);
     if comparison.long {
@@ -202,6 +229,37 @@ impl Comparison {
         self.parts().iter().map(|(_, weight)| weight).sum::<f64>().clamp(0.0, 1.0)
     }
 
+    /// What of a comparison is measured, all but what depends on others.
+    pub(super) fn measures(&self, most_idf: f64) -> Measures {
+        let flag = |holds: bool| f64::from(u8::from(holds));
+        let mut measures = Measures::default();
+        for (measure, value) in [
+            (Measure::Whole, self.whole),
+            (Measure::Title, self.title),
+            (Measure::Contained, self.contained),
+            (Measure::Strong, self.strong / (self.strong + STRONG_HALF)),
+            (Measure::TellingWords, f64::from(self.telling_words).ln_1p()),
+            (Measure::TellingNames, f64::from(self.telling_names).ln_1p()),
+            (Measure::GenericWords, f64::from(self.generic_words).ln_1p()),
+            (Measure::RarestShared, self.rarest / most_idf),
+            (Measure::SharedMass, self.mass.ln_1p()),
+            (Measure::UnsharedNew, self.unshared_query / most_idf),
+            (Measure::UnsharedKnown, self.unshared_document / most_idf),
+            (Measure::NumbersDiffer, flag(self.numbers_differ)),
+            (Measure::FacetsDiffer, flag(self.facets_differ)),
+            (Measure::CodesDiffer, flag(self.codes_differ)),
+            (Measure::NumbersShared, flag(self.numbers_shared)),
+            (Measure::FacetsShared, flag(self.facets_shared)),
+            (Measure::BothBodies, flag(self.long)),
+            (Measure::OneBody, flag(self.one_body)),
+            (Measure::LengthRatio, self.length_ratio.ln()),
+            (Measure::Rules, self.score()),
+        ] {
+            measures.set(measure, value);
+        }
+        measures
+    }
+
     /// Whether so little is shared that no score is enough to attach: a catch-phrase is not a problem.
     pub(super) fn has_little_evidence(&self) -> bool {
         // Three everyday words make up for one that is not, but only beside another.
@@ -212,46 +270,18 @@ impl Comparison {
     pub(super) fn is_contradicted(&self) -> bool {
         self.numbers_differ || self.facets_differ || self.codes_differ
     }
-
-    /// The reasons, those that changed nothing left out.
-    pub(super) fn signals(
-        &self,
-        features: &Features,
-        lexicon: &Lexicon,
-        query: &Query,
-        document: &Document,
-    ) -> Vec<Signal> {
-        let detail = |name: &str| match name {
-            "shared_terms" => shared_terms(features, lexicon, query, document, |_| true),
-            "title" => format!("titles are {:.0} % alike", self.title * 100.0),
-            "strong_terms" => {
-                shared_terms(features, lexicon, query, document, |kind| matches!(kind, Kind::Code | Kind::Identifier))
-            }
-            "differing_terms" => "each title has a telling word that the other report lacks".to_owned(),
-            "long_text" => "long texts share many words without being about one problem".to_owned(),
-            "differing_numbers" => "the titles name different numbers or versions".to_owned(),
-            "differing_platforms" => "the titles name different platforms".to_owned(),
-            _ => "the reports name different error codes".to_owned(),
-        };
-        let parts = self.parts().into_iter().filter(|(_, weight)| *weight != 0.0);
-        parts.map(|(name, weight)| Signal { name, weight, detail: detail(name) }).collect()
-    }
 }
 
-/// Names the shared terms that weigh most.
-fn shared_terms(
-    features: &Features,
-    lexicon: &Lexicon,
-    query: &Query,
-    document: &Document,
-    wanted: impl Fn(Kind) -> bool,
-) -> String {
+/// Names the shared terms that weigh most, or of those the codes and identifiers.
+pub(super) fn shared_terms(features: &Features, query: &Query<'_>, document: &Document, only_strong: bool) -> String {
+    let wanted = |kind: Kind| !only_strong || matches!(kind, Kind::Code | Kind::Identifier);
+    let asked: FxHashMap<u32, &QueryTerm> = query.terms.iter().filter_map(|term| Some((term.id?, term))).collect();
     let mut shared: Vec<(f64, &str)> = document
         .terms
         .iter()
         .filter_map(|term| {
-            let asked = query.terms.iter().find(|asked| asked.is(term.id))?;
-            let worth = lexicon.idf(term.id) * asked.weight * f64::from(term.weight);
+            let asked = asked.get(&term.id)?;
+            let worth = asked.idf * asked.weight * f64::from(term.weight);
             wanted(term.kind.max(asked.kind)).then(|| (worth, features.term_text(&features.terms()[asked.at])))
         })
         .collect();

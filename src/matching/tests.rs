@@ -89,8 +89,9 @@ fn a_subject_that_says_little_leaves_the_word_to_the_body() {
         index.place(&text("App crash", "Hi, when I take a picture with the front camera it closes itself."));
     assert_eq!(placement.decision, Decision::New, "{placement:?}");
     index.insert(report(2), cluster(2), false, &text("PDF export crashes the app", known));
+    // Both clusters now hold this body. The nearer title comes first, but of two rivals a person chooses.
     let placement = index.place(&text("App crashes exporting PDF", other));
-    assert_eq!(placement.decision, Decision::Attach { cluster: cluster(2), report: report(2) }, "{placement:?}");
+    assert_eq!(placement.decision, Decision::Suggest { cluster: cluster(2), report: report(2) }, "{placement:?}");
 }
 
 #[test]
@@ -250,8 +251,10 @@ fn reasons_add_up_to_the_score() {
     let sum: f64 = placement.signals.iter().map(|signal| signal.weight).sum();
     assert!((sum.clamp(0.0, 1.0) - placement.score).abs() < 1e-9, "{placement:?}");
     let names: Vec<_> = placement.signals.iter().map(|signal| signal.name).collect();
-    assert_eq!(names, ["shared_terms", "strong_terms", "differing_numbers"]);
-    assert!(placement.signals[0].detail.contains("e1234"), "{placement:?}");
+    assert_eq!((names[0], names[1]), ("ordinary", "shared_terms"));
+    assert!(placement.signals[1].detail.contains("e1234"), "{placement:?}");
+    // Another version is another problem, however probable the words make it.
+    assert!(!matches!(placement.decision, Decision::Attach { .. }), "{placement:?}");
 }
 
 #[test]
@@ -269,6 +272,24 @@ fn a_removal_that_takes_more_than_was_kept_ready_is_told() {
     assert_eq!(index.take_stale(), [cluster(1)]);
     index.remove_cluster(cluster(1));
     assert_eq!((index.report_count(), index.cluster_count()), (0, 0));
+}
+
+#[test]
+fn two_texts_of_one_signature_are_both_kept_whichever_came_first() {
+    let text = |body: &str| Features::of(&Text { product: None, fingerprint: None, title: "Export fails", body });
+    let plain = text("the ledger page crashes on export");
+    let fenced = text("```\nthe ledger page crashes on export\n```");
+    assert_eq!(plain.signature(), fenced.signature());
+    let asked = ["ledger crashes on exporting".to_owned(), "Export fails".to_owned()];
+    let with = |reports: [(u128, &Features); 2]| {
+        let mut index = Index::new(Policy::default());
+        reports.map(|(n, features)| index.insert(report(n), cluster(1), false, features));
+        index.remove_report(report(2));
+        let without = seen(&index, &asked);
+        index.insert(report(2), cluster(1), false, &fenced);
+        (seen(&index, &asked), without)
+    };
+    assert_eq!(with([(1, &plain), (2, &fenced)]), with([(2, &fenced), (1, &plain)]));
 }
 
 // ---- properties ------------------------------------------------------------------------------------------------

@@ -127,7 +127,12 @@ pub(super) struct Reading {
     pub(super) says_something: bool,
     /// The first stack trace.
     pub(super) stack: Option<StackTrace>,
+    /// The sentences as they were written, up to [`MAX_SENTENCES`].
+    pub(super) sentences: String,
 }
+
+/// Bytes kept of a field's sentences.
+const MAX_SENTENCES: usize = 1_500;
 
 /// Reads a title: its first thing may be a mail program's reply mark.
 pub(super) fn read_title(title: &str) -> Reading {
@@ -144,7 +149,9 @@ pub(super) fn read_title(title: &str) -> Reading {
     }
     let mut reader = Reader::new(rest.len(), false);
     reader.line(rest, Zone::Prose);
-    reader.finish()
+    let mut reading = reader.finish();
+    reading.sentences = rest[..rest.floor_char_boundary(MAX_SENTENCES)].to_owned();
+    reading
 }
 
 /// Reads a body.
@@ -156,6 +163,14 @@ pub(super) fn read_body(body: &str) -> Reading {
         reader.line(line.text, line.zone);
     }
     let mut reading = reader.finish();
+    for line in lines.iter().filter(|line| line.zone.is_prose()) {
+        let room = MAX_SENTENCES.saturating_sub(reading.sentences.len() + 1);
+        if room == 0 {
+            break;
+        }
+        reading.sentences.push_str(&line.text[..line.text.floor_char_boundary(room)]);
+        reading.sentences.push(' ');
+    }
     if lines.iter().any(|line| line.zone == Zone::Trace) {
         reading.stack = stack::read(lines.iter().map(|line| (line.text, line.zone.is_prose())));
     }

@@ -1,0 +1,105 @@
+//! `hearback eval`: how well the matching engine does on a stream whose truth is known, and how fast.
+//!
+//! The engine that runs is the one of the service: reports come one at a time in the order of the file, each is placed
+//! by what came before, and where it is put it stays. Texts are read by a second thread while the one before is placed,
+//! as the service does. The file has a JSON object a line with `id`, `title`, `body`, `created_at` (RFC 3339 or null) and
+//! `truth` (the same for reports about the same issue).
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::Globals;
+use super::output::print_line;
+use crate::matching::{Model, Policy};
+
+pub(crate) mod metrics;
+pub(crate) mod stream;
+
+use stream::{CANDIDATES, Labelled};
+
+/// Measure the matching engine on reports whose truth is known.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EvalArgs {
+    /// JSON lines, gzip or not, in order of arrival.
+    file: PathBuf,
+    /// Write what was answered, a JSON object for each report.
+    #[arg(long, value_name = "OUT")]
+    predictions: Option<PathBuf>,
+    /// The precision wanted of what is attached by itself, or the thresholds themselves.
+    #[arg(long, value_name = "precision=P | attach=A,suggest=S", default_value = "precision=0.95", value_parser = policy)]
+    policy: Policy,
+    /// Judge by these weights and not by those that come with the program; see `hearback train`.
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+fn policy(text: &str) -> Result<Policy, String> {
+    let number = |text: &str| match text.parse::<f64>() {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
+        _ => Err(format!("{text} is no number from 0 to 1")),
+    };
+    let mut policy = Policy::default();
+    for part in text.split(',') {
+        match part.split_once('=') {
+            Some(("precision", value)) => policy = Policy::for_precision(number(value)?),
+            Some(("attach", value)) => policy.attach = number(value)?,
+            Some(("suggest", value)) => policy.suggest = number(value)?,
+            _ => return Err(format!("{part} is none of precision=, attach=, suggest=")),
+        }
+    }
+    Ok(policy)
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// If the file cannot be read, or the answers cannot be written.
+pub(crate) fn run(args: &EvalArgs, _globals: &Globals) -> anyhow::Result<()> {
+    let model = match &args.weights {
+        None => Model::shipped(),
+        Some(path) => stream::weights(path)?,
+    };
+    let labelled = stream::read(&args.file)?;
+    let run = stream::run(&labelled, args.policy, model, false);
+    if let Some(path) = &args.predictions {
+        write_predictions(path, &labelled, &run.cases)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    let mut figures = serde_json::to_value(metrics::metrics(&run.cases))?;
+    if let Some(figures) = figures.as_object_mut() {
+        figures.insert("reports_per_s".to_owned(), json!((labelled.len() as f64 / run.seconds).round()));
+        figures.insert("policy".to_owned(), json!(args.policy));
+        figures.insert("optimised".to_owned(), json!(!cfg!(debug_assertions)));
+    }
+    print_line(&serde_json::to_string_pretty(&figures)?)?;
+    Ok(())
+}
+
+fn write_predictions(path: &PathBuf, labelled: &[Labelled], cases: &[metrics::Case]) -> anyhow::Result<()> {
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    for (report, case) in labelled.iter().zip(cases) {
+        let id = |&at: &u32| &labelled[at as usize].id;
+        let candidates: Vec<&String> = case.candidates.iter().take(CANDIDATES).map(id).collect();
+        let cluster = &labelled[case.cluster as usize].id;
+        let line = json!({ "id": report.id, "cluster": cluster, "candidates": candidates, "score": case.score });
+        writeln!(file, "{line}")?;
+    }
+    Ok(file.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_a_precision_or_thresholds() {
+        assert_eq!(policy("precision=0.95"), Ok(Policy::default()));
+        assert_eq!(policy("attach=0.5,suggest=0.2"), Ok(Policy { attach: 0.5, suggest: 0.2 }));
+        for wrong in ["", "0.9", "precision=2", "attach=x", "best"] {
+            assert!(policy(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! A labelled stream, and what the engine makes of it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use chrono::DateTime;
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::metrics::Case;
+use crate::domain::id::{ClusterId, ReportId};
+use crate::matching::{Decision, Features, Index, Lesson, Model, Policy, Text};
+
+/// Candidates asked for.
+pub(crate) const CANDIDATES: usize = 50;
+/// Texts that are read ahead.
+const AHEAD: usize = 64;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// A report whose truth is known.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Labelled {
+    pub(crate) id: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    created_at: Option<String>,
+    truth: String,
+}
+
+/// What became of a stream.
+pub(crate) struct Run {
+    pub(crate) cases: Vec<Case>,
+    /// What there was to learn, if that was wanted.
+    pub(crate) lessons: Vec<Lesson>,
+    pub(crate) seconds: f64,
+}
+
+/// Reads weights from a file.
+///
+/// # Errors
+/// If it cannot be read, or holds none.
+pub(crate) fn weights(path: &Path) -> anyhow::Result<Arc<Model>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    match Model::from_text(&text) {
+        Ok(model) => Ok(Arc::new(model)),
+        Err(wrong) => bail!("{} holds no weights: {wrong}", path.display()),
+    }
+}
+
+/// Reads a stream.
+///
+/// # Errors
+/// If the file cannot be read, or a line is no report.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Labelled>> {
+    let opened = || File::open(path).with_context(|| format!("{} cannot be opened", path.display()));
+    let mut magic = Vec::new();
+    opened()?.take(2).read_to_end(&mut magic)?;
+    let file: Box<dyn Read> =
+        if magic == GZIP_MAGIC { Box::new(MultiGzDecoder::new(opened()?)) } else { Box::new(opened()?) };
+    let mut reports = Vec::new();
+    for (number, line) in (1..).zip(BufReader::new(file).lines()) {
+        let line = line.with_context(|| format!("{} cannot be read", path.display()))?;
+        if !line.trim().is_empty() {
+            let report = serde_json::from_str(&line);
+            reports.push(report.with_context(|| format!("{}, line {number}", path.display()))?);
+        }
+    }
+    Ok(reports)
+}
+
+/// What stands around a message in a mail. It says nothing.
+const SUBJECTS: [&str; 5] = ["Question", "Problem", "Help needed", "Support request", "App problem"];
+const OPENINGS: [&str; 5] = ["Hello,", "Hi team,", "Dear support,", "Good morning,", "Hi,"];
+const CLOSINGS: [&str; 5] = ["Thanks, Ada", "Best regards\nGrace", "Thank you!", "Kind regards,\nAlan", "Cheers"];
+
+/// The same stream as mails, if it is one of bare messages: customers write both.
+pub(crate) fn as_mails(reports: &[Labelled]) -> Option<Vec<Labelled>> {
+    let is_bare = reports.iter().all(|report| report.body.is_empty());
+    is_bare.then(|| reports.iter().enumerate().map(|(at, report)| report.as_mail(at)).collect())
+}
+
+impl Labelled {
+    fn as_mail(&self, at: usize) -> Self {
+        let title = match SUBJECTS.get(at * 7 % 8) {
+            Some(&subject) => subject.to_owned(),
+            None => self.title.split_whitespace().skip(at % 3).take(4).collect::<Vec<_>>().join(" "),
+        };
+        let body = format!("{}\n\n{}\n\n{}", OPENINGS[at % 5], self.title, CLOSINGS[at * 3 % 5]);
+        Self { id: self.id.clone(), title, body, created_at: self.created_at.clone(), truth: self.truth.clone() }
+    }
+
+    fn seconds(&self) -> Option<i64> {
+        Some(DateTime::parse_from_rfc3339(self.created_at.as_deref()?).ok()?.timestamp())
+    }
+
+    fn features(&self) -> Features {
+        // Products are left out: a tracker's are often a triager's later word.
+        let text = Text { product: None, fingerprint: None, title: &self.title, body: &self.body };
+        let features = Features::of(&text);
+        match self.seconds() {
+            Some(seconds) => features.arrived(seconds),
+            None => features,
+        }
+    }
+}
+
+fn report(at: usize) -> ReportId {
+    ReportId::from_uuid(Uuid::from_u128(at as u128))
+}
+
+fn place_of(id: Uuid) -> u32 {
+    u32::try_from(id.as_u128()).expect("it was made of a place in the stream")
+}
+
+/// Lets the engine place each report by those before it.
+pub(crate) fn run(reports: &[Labelled], policy: Policy, model: Arc<Model>, learns: bool) -> Run {
+    let mut names: HashMap<&str, u32> = HashMap::new();
+    let mut truths = Vec::with_capacity(reports.len());
+    for (at, report) in (0..).zip(reports) {
+        truths.push(*names.entry(&report.truth).or_insert(at));
+    }
+    let mut index = Index::with_model(policy, model);
+    let mut commonest: HashMap<u32, Members> = HashMap::new();
+    let mut run = Run { cases: Vec::with_capacity(reports.len()), lessons: Vec::new(), seconds: 0.0 };
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        let (sender, texts) = mpsc::sync_channel(AHEAD);
+        scope.spawn(move || reports.iter().try_for_each(|report| sender.send(report.features())));
+        for (at, features) in texts.iter().enumerate() {
+            let (placement, candidates) = if learns {
+                let (placement, candidates, mut lesson) = index.study(&features, CANDIDATES);
+                let truth = truths[at];
+                lesson.answer(
+                    |report| truths[place_of(report.uuid()) as usize] == truth,
+                    |cluster| {
+                        commonest.get(&place_of(cluster.uuid())).is_some_and(|members| members.commonest == truth)
+                    },
+                );
+                run.lessons.push(lesson);
+                (placement, candidates)
+            } else {
+                index.place_among(&features, CANDIDATES)
+            };
+            let cluster = match placement.decision {
+                Decision::Attach { cluster, .. } => cluster,
+                Decision::Suggest { .. } | Decision::New => ClusterId::from_uuid(report(at).uuid()),
+            };
+            index.insert(report(at), cluster, false, &features);
+            let cluster = place_of(cluster.uuid());
+            commonest.entry(cluster).or_default().add(truths[at]);
+            run.cases.push(Case {
+                truth: truths[at],
+                time: reports[at].seconds(),
+                cluster,
+                candidates: candidates.iter().map(|candidate| place_of(candidate.report.uuid())).collect(),
+                score: Some(placement.score),
+            });
+        }
+    });
+    run.seconds = begin.elapsed().as_secs_f64();
+    run
+}
+
+/// The truths of a cluster's members.
+#[derive(Default)]
+struct Members {
+    counts: HashMap<u32, u32>,
+    commonest: u32,
+}
+
+impl Members {
+    fn add(&mut self, truth: u32) {
+        let most = self.counts.get(&self.commonest).copied().unwrap_or(0);
+        let count = self.counts.entry(truth).or_default();
+        *count += 1;
+        if *count > most {
+            self.commonest = truth;
+        }
+    }
+}

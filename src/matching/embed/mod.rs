@@ -1,0 +1,177 @@
+//! What a text is about, as a direction: texts of one meaning point the same way, whatever their words.
+//!
+//! A static table has a row for every piece of a word ([`pieces`]); a text's vector is the sum of its pieces' rows. It
+//! is kept as 256 bytes and a length. Sums are in whole numbers, so a vector is the same on every machine.
+//!
+//! Where the table came from, and under which licence, is told in `NOTICE.md` beside it.
+
+mod pieces;
+
+use std::sync::LazyLock;
+
+use pieces::Pieces;
+
+/// Numbers of a vector.
+pub(super) const DIMENSIONS: usize = 256;
+/// Pieces read of a title, and of the prose of a body. What a text is about is told by then.
+const MOST_OF_TITLE: usize = 128;
+const MOST_OF_BODY: usize = 128;
+/// How much longer than the title's sum the body's may be: the more a body says, the less it says it of one thing.
+const BODY_SHARE: f64 = 0.7;
+
+static TABLE: &[u8] = include_bytes!("table.bin");
+static PIECES: LazyLock<Pieces> = LazyLock::new(|| Pieces::new(include_str!("vocabulary.txt")));
+
+/// A direction, rounded to bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Vector {
+    numbers: [i8; DIMENSIONS],
+    /// One by the length of `numbers`; 0 for a text without direction.
+    scale: f32,
+}
+
+/// A vector that is compared with many.
+#[derive(Debug, Clone)]
+pub(super) struct Probe {
+    numbers: [i16; DIMENSIONS],
+    scale: f32,
+}
+
+/// The rows of a text, added up.
+#[derive(Debug, Clone)]
+pub(super) struct Sum {
+    numbers: [i32; DIMENSIONS],
+    left: usize,
+}
+
+/// What a report is about: its title, and the sentences of its body as far as they do not drown the title.
+pub(super) fn vector_of(title: &str, body: &str) -> Vector {
+    let (mut title_sum, mut body_sum) = (Sum::new(MOST_OF_TITLE), Sum::new(MOST_OF_BODY));
+    title_sum.read(title);
+    body_sum.read(body);
+    let (title_length, body_length) = (title_sum.length(), body_sum.length());
+    let most = BODY_SHARE * title_length;
+    let share = if title_length > 0.0 && body_length > most { most / body_length } else { 1.0 };
+    for (sum, body) in title_sum.numbers.iter_mut().zip(&body_sum.numbers) {
+        *sum += (f64::from(*body) * share).round() as i32;
+    }
+    title_sum.vector()
+}
+
+impl Sum {
+    /// Nothing yet; at most so many pieces will be read.
+    pub(super) fn new(most: usize) -> Self {
+        Self { numbers: [0; DIMENSIONS], left: most }
+    }
+
+    /// Adds a text's rows; answers whether more may be read.
+    pub(super) fn read(&mut self, text: &str) -> bool {
+        if self.left > 0 {
+            PIECES.read(text, |piece| {
+                self.add_row(piece);
+                self.left -= 1;
+                self.left > 0
+            });
+        }
+        self.left > 0
+    }
+
+    fn add_row(&mut self, piece: u32) {
+        let start = piece as usize * DIMENSIONS;
+        let Some(row) = TABLE.get(start..start + DIMENSIONS) else { return };
+        for (sum, &byte) in self.numbers.iter_mut().zip(row) {
+            *sum += i32::from(byte as i8);
+        }
+    }
+
+    fn length(&self) -> f64 {
+        self.numbers.iter().map(|&number| f64::from(number) * f64::from(number)).sum::<f64>().sqrt()
+    }
+
+    /// The direction of the sum.
+    pub(super) fn vector(&self) -> Vector {
+        let largest = self.numbers.iter().map(|number| number.unsigned_abs()).max().unwrap_or(0);
+        if largest == 0 {
+            return Vector::of([0; DIMENSIONS]);
+        }
+        let factor = 127.0 / f64::from(largest);
+        Vector::of(self.numbers.map(|number| (f64::from(number) * factor).round() as i8))
+    }
+}
+
+impl Vector {
+    /// The vector of these numbers.
+    pub(super) fn of(numbers: [i8; DIMENSIONS]) -> Self {
+        let square: i32 = numbers.iter().map(|&number| i32::from(number) * i32::from(number)).sum();
+        Self { numbers, scale: if square == 0 { 0.0 } else { (1.0 / f64::from(square).sqrt()) as f32 } }
+    }
+
+    /// Its numbers.
+    pub(super) fn numbers(&self) -> &[i8; DIMENSIONS] {
+        &self.numbers
+    }
+
+    /// One by its length; 0 if it has none.
+    pub(super) fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Whether the text has no piece that the table knows.
+    pub(super) fn is_zero(&self) -> bool {
+        self.scale == 0.0
+    }
+
+    /// Prepares it to be compared with many.
+    pub(super) fn probe(&self) -> Probe {
+        Probe { numbers: self.numbers.map(i16::from), scale: self.scale }
+    }
+}
+
+impl Probe {
+    /// The cosine of the angle to a vector; 0 if either has no direction.
+    pub(super) fn cosine(&self, other: &Vector) -> f32 {
+        dot(&self.numbers, &other.numbers) as f32 * self.scale * other.scale
+    }
+}
+
+/// Written so that the compiler multiplies many numbers at once.
+fn dot(one: &[i16; DIMENSIONS], other: &[i8; DIMENSIONS]) -> i32 {
+    one.iter().zip(other).map(|(&a, &b)| i32::from(a) * i32::from(i16::from(b))).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cosine(one: &str, other: &str) -> f32 {
+        vector_of(one, "").probe().cosine(&vector_of(other, ""))
+    }
+
+    #[test]
+    fn texts_of_one_meaning_point_the_same_way() {
+        let near = cosine("I cannot sign in with my password", "login fails, it says wrong credentials");
+        let far = cosine("I cannot sign in with my password", "the printer prints blank pages");
+        assert!(near > far + 0.1, "{near} {far}");
+        assert!(cosine("App crashes", "app CRASHES") > 0.999);
+    }
+
+    #[test]
+    fn a_long_body_does_not_drown_its_title() {
+        let body = "Every time the nightly job runs, the queue grows and the worker stops. ".repeat(20);
+        let with_body = vector_of("Invoice shows the wrong tax", &body).probe();
+        assert!(with_body.cosine(&vector_of("Invoice shows the wrong tax", "")) > 0.6);
+    }
+
+    #[test]
+    fn a_text_without_known_pieces_points_nowhere() {
+        let nothing = vector_of("", "\u{1f9ff}\u{1f9ff}");
+        assert!(nothing.is_zero());
+        assert_eq!(nothing.probe().cosine(&vector_of("crash", "")), 0.0);
+    }
+
+    #[test]
+    fn every_row_has_its_piece() {
+        assert_eq!(TABLE.len() % DIMENSIONS, 0);
+        assert_eq!(include_str!("vocabulary.txt").lines().count(), TABLE.len() / DIMENSIONS);
+    }
+}

@@ -1,0 +1,364 @@
+//! Learning the weights of a [`Network`] from examples; the same examples give the same weights.
+
+use rustc_hash::FxHashMap;
+
+use super::measures::{COUNT, Measures};
+use super::model::{GATE_INPUTS, Model, Network, logistic};
+use crate::domain::id::{ClusterId, ReportId};
+
+/// Numbers that look random and are the same in every run.
+#[derive(Debug, Clone)]
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// From 0 up to 1.
+    pub(super) fn unit(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 24) as f32
+    }
+
+    /// Below `limit`.
+    pub(super) fn below(&mut self, limit: usize) -> usize {
+        (((self.next() >> 32) * limit as u64) >> 32) as usize
+    }
+
+    pub(super) fn shuffle<T>(&mut self, all: &mut [T]) {
+        for at in (1..all.len()).rev() {
+            let other = self.below(at + 1);
+            all.swap(at, other);
+        }
+    }
+}
+
+/// How a network learns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Course {
+    pub(super) hidden: usize,
+    pub(super) rounds: usize,
+    pub(super) rate: f32,
+    pub(super) decay: f32,
+    /// The share of hidden units and inputs left out at each step, so that none is relied upon alone.
+    pub(super) dropout: f32,
+    pub(super) seed: u64,
+    pub(super) batch: usize,
+}
+
+/// A network while it learns (Adam).
+#[derive(Debug)]
+pub(super) struct Pupil {
+    pub(super) network: Network,
+    gradient: Vec<f32>,
+    mean: Vec<f32>,
+    square: Vec<f32>,
+    steps: i32,
+}
+
+impl Pupil {
+    /// A network that knows nothing but the scale of its inputs.
+    pub(super) fn new<'r>(inputs: usize, course: &Course, rows: impl Iterator<Item = (&'r [f32], f32)>) -> Self {
+        let (mut sum, mut square, mut total) = (vec![0.0_f64; inputs], vec![0.0_f64; inputs], 0.0_f64);
+        for (row, weight) in rows {
+            let weight = f64::from(weight);
+            total += weight;
+            for ((sum, square), &value) in sum.iter_mut().zip(&mut square).zip(row) {
+                *sum += weight * f64::from(value);
+                *square += weight * f64::from(value) * f64::from(value);
+            }
+        }
+        let mut dice = Dice::new(course.seed);
+        let mean: Vec<f32> = sum.iter().map(|sum| (sum / total.max(1e-9)) as f32).collect();
+        let scale = (0..inputs)
+            .map(|at| {
+                let deviation = (square[at] / total.max(1e-9) - f64::from(mean[at]).powi(2)).max(0.0).sqrt();
+                if deviation > 1e-4 { (1.0 / deviation) as f32 } else { 0.0 }
+            })
+            .collect();
+        let spread = (6.0 / (inputs + course.hidden) as f32).sqrt();
+        let mut draw =
+            |count: usize, spread: f32| (0..count).map(|_| (dice.unit() * 2.0 - 1.0) * spread).collect::<Vec<f32>>();
+        let network = Network {
+            inputs,
+            hidden: course.hidden,
+            mean,
+            scale,
+            first: draw(inputs * course.hidden, spread),
+            first_bias: vec![0.0; course.hidden],
+            second: draw(course.hidden, 0.3),
+            direct: vec![0.0; inputs],
+            bias: 0.0,
+        };
+        let count = inputs * course.hidden + 2 * course.hidden + inputs + 1;
+        Self { network, gradient: vec![0.0; count], mean: vec![0.0; count], square: vec![0.0; count], steps: 0 }
+    }
+
+    /// Adds the gradient of one row, where the loss grows by `slope` for each step of the answer.
+    pub(super) fn learn(&mut self, normal: &[f32], units: &[f32], slope: f32) {
+        let hidden = self.network.hidden;
+        let (first, rest) = self.gradient.split_at_mut(self.network.inputs * hidden);
+        let (first_bias, rest) = rest.split_at_mut(hidden);
+        let (second, rest) = rest.split_at_mut(hidden);
+        let (direct, bias) = rest.split_at_mut(self.network.inputs);
+        let mut back = vec![0.0; hidden];
+        for at in 0..hidden {
+            if units[at] > 0.0 {
+                second[at] += slope * units[at];
+                back[at] = slope * self.network.second[at];
+                first_bias[at] += back[at];
+            }
+        }
+        for ((&value, row), direct) in normal.iter().zip(first.chunks_exact_mut(hidden)).zip(direct) {
+            if value != 0.0 {
+                *direct += slope * value;
+                for (gradient, back) in row.iter_mut().zip(&back) {
+                    *gradient += value * back;
+                }
+            }
+        }
+        bias[0] += slope;
+    }
+
+    /// Takes a step against the gradient that was added up, and begins a new one.
+    pub(super) fn step(&mut self, rate: f32, decay: f32) {
+        self.steps += 1;
+        let (mean_left, square_left) = (1.0 - 0.9_f32.powi(self.steps), 1.0 - 0.999_f32.powi(self.steps));
+        let network = &mut self.network;
+        let decayed = network.first.len();
+        let weights = network
+            .first
+            .iter_mut()
+            .chain(&mut network.first_bias)
+            .chain(&mut network.second)
+            .chain(&mut network.direct)
+            .chain(std::iter::once(&mut network.bias));
+        for (at, weight) in weights.enumerate() {
+            let gradient = std::mem::take(&mut self.gradient[at]);
+            self.mean[at] = 0.9 * self.mean[at] + 0.1 * gradient;
+            self.square[at] = 0.999 * self.square[at] + 0.001 * gradient * gradient;
+            let step = (self.mean[at] / mean_left) / ((self.square[at] / square_left).sqrt() + 1e-7);
+            let decay = if at < decayed { decay } else { decay * 0.3 };
+            *weight -= rate * (step + decay * *weight);
+        }
+    }
+}
+
+/// A report beside what was known when it came, to learn from.
+#[derive(Debug, Clone)]
+pub struct Lesson {
+    rows: Vec<Row>,
+}
+
+/// A candidate of a lesson.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    report: ReportId,
+    cluster: ClusterId,
+    measures: Measures,
+    /// The report is about the same.
+    same: bool,
+    /// The cluster is where it belongs.
+    belongs: bool,
+}
+
+impl Row {
+    pub(super) fn new(report: ReportId, cluster: ClusterId, measures: Measures) -> Self {
+        Self { report, cluster, measures, same: false, belongs: false }
+    }
+}
+
+impl Lesson {
+    pub(super) fn new(rows: Vec<Row>) -> Self {
+        Self { rows }
+    }
+
+    /// Says what is true.
+    pub fn answer(&mut self, mut same: impl FnMut(ReportId) -> bool, mut belongs: impl FnMut(ClusterId) -> bool) {
+        for row in &mut self.rows {
+            row.same = same(row.report);
+            row.belongs = belongs(row.cluster);
+        }
+    }
+
+    /// Whether nothing was found, so that nothing can be learned.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// How networks are taught.
+#[derive(Debug, Clone, Copy)]
+pub struct Teaching {
+    /// How often the lessons are gone through.
+    pub rounds: usize,
+    /// Another number gives other weights of the same worth.
+    pub seed: u64,
+}
+
+impl Default for Teaching {
+    fn default() -> Self {
+        Self { rounds: 8, seed: 1 }
+    }
+}
+
+/// Lessons of a stream that the ranker is taught by, at most; those where it can learn something.
+const RANKED: usize = 2_000;
+/// Right and wrong candidates of a lesson that are looked at in one round.
+const MOST_RIGHT: usize = 8;
+const MOST_WRONG: usize = 32;
+/// Lessons of a stream that the gate is taught by, at most.
+const GATED: usize = 4_000;
+/// Each stream counts as much as the next, but for the smallest.
+const SMALL_STREAM: f32 = 200.0;
+
+/// Teaches both networks by streams of lessons: first the order, then how sure it is. From the streams of `gate_only`
+/// nothing is learned about the order.
+pub fn teach(streams: &[&[Lesson]], gate_only: &[&[Lesson]], teaching: &Teaching) -> Model {
+    let ranker = teach_ranker(streams, teaching);
+    let gate = teach_gate(&ranker, &[streams, gate_only].concat(), teaching);
+    Model { ranker, gate }
+}
+
+fn stream_weight(lessons: usize) -> f32 {
+    1_000.0 / (lessons as f32 + SMALL_STREAM)
+}
+
+fn teach_ranker(streams: &[&[Lesson]], teaching: &Teaching) -> Network {
+    let course = Course {
+        hidden: 24,
+        rounds: teaching.rounds,
+        rate: 0.003,
+        decay: 0.1,
+        dropout: 0.2,
+        seed: teaching.seed,
+        batch: 16,
+    };
+    let mut dice = Dice::new(course.seed + 7);
+    let mut lessons: Vec<(&Lesson, f32)> = Vec::new();
+    for stream in streams {
+        let is_telling =
+            |lesson: &&Lesson| lesson.rows.iter().any(|row| row.same) && lesson.rows.iter().any(|row| !row.same);
+        let mut telling: Vec<&Lesson> = stream.iter().filter(is_telling).collect();
+        dice.shuffle(&mut telling);
+        telling.truncate(RANKED);
+        let weight = stream_weight(telling.len());
+        lessons.extend(telling.into_iter().map(|lesson| (lesson, weight)));
+    }
+    let rows = lessons.iter().flat_map(|(lesson, weight)| lesson.rows.iter().map(|row| (&row.measures.0[..], *weight)));
+    let mut pupil = Pupil::new(COUNT, &course, rows);
+    let steps = (course.rounds * lessons.len().div_ceil(course.batch)) as f32;
+    let mut step = 0.0;
+    for _ in 0..course.rounds {
+        dice.shuffle(&mut lessons);
+        for batch in lessons.chunks(course.batch) {
+            for (lesson, weight) in batch {
+                let mut rows: Vec<&Row> = lesson.rows.iter().collect();
+                dice.shuffle(&mut rows);
+                let (mut right, mut wrong) = (0, 0);
+                rows.retain(|row| {
+                    let count = if row.same { &mut right } else { &mut wrong };
+                    *count += 1;
+                    *count <= if row.same { MOST_RIGHT } else { MOST_WRONG }
+                });
+                rank_rows(&mut pupil, &rows, weight / course.batch as f32, course.dropout, &mut dice);
+            }
+            step += 1.0;
+            pupil.step(course.rate * (1.0 - step / steps).max(0.02), course.decay);
+        }
+    }
+    pupil.network
+}
+
+/// One lesson of the ranker: the right candidates together should have the whole share.
+fn rank_rows(pupil: &mut Pupil, rows: &[&Row], weight: f32, dropout: f32, dice: &mut Dice) {
+    let hidden = pupil.network.hidden;
+    let kept: Vec<bool> = (0..COUNT).map(|_| dice.unit() >= dropout).collect();
+    let (mut normals, mut units) = (vec![0.0; COUNT * rows.len()], vec![0.0; hidden * rows.len()]);
+    let mut scores = Vec::with_capacity(rows.len());
+    for ((row, normal), units) in rows.iter().zip(normals.chunks_exact_mut(COUNT)).zip(units.chunks_exact_mut(hidden)) {
+        pupil.network.normal(&row.measures.0, normal);
+        normal.iter_mut().zip(&kept).filter(|(_, kept)| !**kept).for_each(|(value, _)| *value = 0.0);
+        scores.push(pupil.network.answer(normal, units));
+    }
+    let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let masses: Vec<f32> = scores.iter().map(|score| (score - top).exp()).collect();
+    let all: f32 = masses.iter().sum();
+    let right: f32 = masses.iter().zip(rows).filter(|(_, row)| row.same).map(|(mass, _)| mass).sum();
+    for (at, row) in rows.iter().enumerate() {
+        let wanted = if row.same { masses[at] / right.max(1e-9) } else { 0.0 };
+        let slope = (masses[at] / all - wanted) * weight;
+        pupil.learn(&normals[at * COUNT..(at + 1) * COUNT], &units[at * hidden..(at + 1) * hidden], slope);
+    }
+}
+
+fn teach_gate(ranker: &Network, streams: &[&[Lesson]], teaching: &Teaching) -> Network {
+    let course = Course {
+        hidden: 16,
+        rounds: teaching.rounds,
+        rate: 0.002,
+        decay: 0.1,
+        dropout: 0.15,
+        seed: teaching.seed + 1,
+        batch: 32,
+    };
+    let mut dice = Dice::new(course.seed + 7);
+    let model = Model { ranker: ranker.clone(), gate: ranker.clone() };
+    let mut cases: Vec<([f32; GATE_INPUTS], bool, f32)> = Vec::new();
+    for stream in streams {
+        let mut some: Vec<&Lesson> = stream.iter().filter(|lesson| !lesson.is_empty()).collect();
+        dice.shuffle(&mut some);
+        some.truncate(GATED);
+        let weight = stream_weight(some.len());
+        cases.extend(some.into_iter().map(|lesson| {
+            let (inputs, belongs) = lesson.gate_case(&model);
+            (inputs, belongs, weight)
+        }));
+    }
+    let mut pupil = Pupil::new(GATE_INPUTS, &course, cases.iter().map(|(inputs, _, weight)| (&inputs[..], *weight)));
+    let steps = (course.rounds * cases.len().div_ceil(course.batch)) as f32;
+    let (mut normal, mut units) = ([0.0; GATE_INPUTS], vec![0.0; course.hidden]);
+    let mut step = 0.0;
+    for _ in 0..course.rounds {
+        dice.shuffle(&mut cases);
+        for batch in cases.chunks(course.batch) {
+            for (inputs, belongs, weight) in batch {
+                pupil.network.normal(inputs, &mut normal);
+                for value in &mut normal {
+                    if dice.unit() < course.dropout {
+                        *value = 0.0;
+                    }
+                }
+                let probability = logistic(pupil.network.answer(&normal, &mut units)) as f32;
+                let slope = (probability - f32::from(u8::from(*belongs))) * weight / course.batch as f32;
+                pupil.learn(&normal, &units, slope);
+            }
+            step += 1.0;
+            pupil.step(course.rate * (1.0 - step / steps).max(0.02), course.decay);
+        }
+    }
+    pupil.network
+}
+
+impl Lesson {
+    /// What the gate sees, and what it should say.
+    fn gate_case(&self, model: &Model) -> ([f32; GATE_INPUTS], bool) {
+        let mut numbers: FxHashMap<ClusterId, usize> = FxHashMap::default();
+        let mut clusters = Vec::with_capacity(self.rows.len());
+        for row in &self.rows {
+            let next = numbers.len();
+            clusters.push(*numbers.entry(row.cluster).or_insert(next));
+        }
+        let measures: Vec<Measures> = self.rows.iter().map(|row| row.measures).collect();
+        let (ranked, scores) = model.rank(&measures, &clusters);
+        let belongs = ranked.first().is_some_and(|first| self.rows[first.best].belongs);
+        (Model::gate_inputs(&measures, &clusters, &ranked, &scores), belongs)
+    }
+}

@@ -1,0 +1,369 @@
+//! The candidates by meaning: which documents' vectors point nearest to a text's.
+//!
+//! The table's dimensions are ordered by how much they tell, so the first [`HEAD`] numbers of each vector are looked at
+//! first, and the best [`RESCORED`] are compared in full. Up to [`FLAT`] documents every one is looked at: then the
+//! answer depends on the documents alone. Beyond that they lie in lists of neighbours that are split in two as they grow,
+//! and a search reads the nearest lists, [`READ`] documents in all. Which list a document is in can depend on the order
+//! of arrival; of documents that are near, few are missed, and the lexical search finds most of those.
+//!
+//! A document may go at any time. Nothing is trained, nothing is rebuilt.
+
+use super::embed::{DIMENSIONS, Vector};
+
+/// Leading numbers that are looked at first.
+const HEAD: usize = 64;
+/// How many are compared in full.
+const RESCORED: usize = 160;
+/// Up to so many documents lie in one list.
+const FLAT: usize = 6_000;
+/// A list is split when it has more, once there are lists.
+const FULL: usize = 256;
+/// Documents that a search reads at least, in the nearest lists, if there are so many.
+const READ: usize = 4_000;
+/// Rounds of finding the two centres of a list that is split.
+const ROUNDS: usize = 4;
+
+type Head = [i8; HEAD];
+
+/// The shown documents' vectors.
+#[derive(Debug, Default)]
+pub(super) struct Vectors {
+    lists: Vec<List>,
+    /// Where each slot's vector lies: its list and the place there.
+    places: Vec<Option<(u32, u32)>>,
+    count: usize,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    centre: Centre,
+    heads: Vec<Head>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    slot: u32,
+    /// One by the length of the whole vector.
+    scale: f32,
+    key: u64,
+}
+
+/// The middle of a list.
+#[derive(Debug, Clone, Copy)]
+struct Centre {
+    head: Head,
+    scale: f32,
+}
+
+impl Default for Centre {
+    fn default() -> Self {
+        Self { head: [0; HEAD], scale: 0.0 }
+    }
+}
+
+/// Working memory of searches.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    near: Vec<(f32, u32)>,
+    best: Vec<Nearest>,
+}
+
+/// A document that a search found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Nearest {
+    pub(super) slot: u32,
+    /// Of the leading numbers while searching, of the whole vectors when found.
+    pub(super) cosine: f32,
+    key: u64,
+}
+
+impl Nearest {
+    fn best_first(&self, other: &Self) -> std::cmp::Ordering {
+        other.cosine.total_cmp(&self.cosine).then_with(|| (self.key, self.slot).cmp(&(other.key, other.slot)))
+    }
+}
+
+impl Vectors {
+    /// Keeps a vector under a slot. A vector without direction is near to nothing and not kept.
+    pub(super) fn add(&mut self, slot: u32, key: u64, vector: &Vector) {
+        if vector.is_zero() {
+            return;
+        }
+        let head = head(vector);
+        if self.lists.is_empty() {
+            self.lists.push(List::default());
+        }
+        let list = if self.lists.len() == 1 { 0 } else { self.nearest_list(&head) };
+        if self.places.len() <= slot as usize {
+            self.places.resize(slot as usize + 1, None);
+        }
+        self.put(list, head, Entry { slot, scale: vector.scale(), key });
+        self.count += 1;
+        let full = if self.lists.len() == 1 { FLAT } else { FULL };
+        if self.lists[list].entries.len() > full {
+            self.split(list);
+        }
+    }
+
+    fn put(&mut self, list: usize, head: Head, entry: Entry) {
+        let List { heads, entries, .. } = &mut self.lists[list];
+        self.places[entry.slot as usize] = Some((list as u32, entries.len() as u32));
+        heads.push(head);
+        entries.push(entry);
+    }
+
+    /// Forgets a slot's vector.
+    pub(super) fn remove(&mut self, slot: u32) {
+        let Some((list, at)) = self.places.get_mut(slot as usize).and_then(Option::take) else { return };
+        let List { heads, entries, .. } = &mut self.lists[list as usize];
+        heads.swap_remove(at as usize);
+        entries.swap_remove(at as usize);
+        if let Some(moved) = entries.get(at as usize) {
+            self.places[moved.slot as usize] = Some((list, at));
+        }
+        self.count -= 1;
+        if self.count == 0 {
+            self.lists.clear();
+        }
+    }
+
+    fn nearest_list(&self, head: &Head) -> usize {
+        let probe = head.map(i16::from);
+        let nearness = |list: &List| dot(&probe, &list.centre.head) as f32 * list.centre.scale;
+        let mut best = (0, f32::NEG_INFINITY);
+        for (at, list) in self.lists.iter().enumerate() {
+            let near = nearness(list);
+            if near > best.1 {
+                best = (at, near);
+            }
+        }
+        best.0
+    }
+
+    /// Splits a list around two centres, and its parts again while they are too long.
+    fn split(&mut self, list: usize) {
+        let mut open = vec![list];
+        while let Some(list) = open.pop() {
+            let List { heads, entries, .. } = std::mem::take(&mut self.lists[list]);
+            let (one, other) = two_centres(&heads);
+            let new = self.lists.len();
+            self.lists.push(List::default());
+            (self.lists[list].centre, self.lists[new].centre) = (one, other);
+            let count = entries.len();
+            for (head, entry) in heads.into_iter().zip(entries) {
+                let to = if nearer_to_first(&head, &one, &other) { list } else { new };
+                self.put(to, head, entry);
+            }
+            for part in [list, new] {
+                let length = self.lists[part].entries.len();
+                // Equal vectors cannot be told apart: their list stays long.
+                if length > FULL && length < count {
+                    open.push(part);
+                }
+            }
+        }
+    }
+
+    /// Finds the `limit` nearest documents that `accept` lets through, nearest first.
+    pub(super) fn search<'v>(
+        &self,
+        scratch: &mut Scratch,
+        wanted: &Vector,
+        limit: usize,
+        accept: impl Fn(u32) -> bool,
+        vector: impl Fn(u32) -> &'v Vector,
+        found: &mut Vec<Nearest>,
+    ) {
+        found.clear();
+        if wanted.is_zero() || limit == 0 {
+            return;
+        }
+        let Scratch { near, best } = scratch;
+        best.clear();
+        near.clear();
+        let probe = head(wanted).map(i16::from);
+        if self.lists.len() > 1 {
+            near.extend(
+                (0..)
+                    .zip(&self.lists)
+                    .map(|(at, list)| (-(dot(&probe, &list.centre.head) as f32) * list.centre.scale, at)),
+            );
+            near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        } else {
+            near.push((0.0, 0));
+        }
+        let kept = RESCORED.max(limit);
+        let (mut read, mut least) = (0, f32::NEG_INFINITY);
+        for &(_, list) in near.iter() {
+            let Some(List { heads, entries, .. }) = self.lists.get(list as usize) else { break };
+            for (head, entry) in heads.iter().zip(entries) {
+                let cosine = dot(&probe, head) as f32 * entry.scale;
+                if cosine >= least && accept(entry.slot) {
+                    best.push(Nearest { slot: entry.slot, cosine, key: entry.key });
+                    if best.len() >= 4 * kept {
+                        keep_best(best, kept);
+                        least = best.iter().map(|nearest| nearest.cosine).fold(f32::INFINITY, f32::min);
+                    }
+                }
+            }
+            read += entries.len();
+            if read >= READ && self.lists.len() > 1 {
+                break;
+            }
+        }
+        keep_best(best, kept);
+        let probe = wanted.probe();
+        for nearest in best.iter_mut() {
+            nearest.cosine = probe.cosine(vector(nearest.slot));
+        }
+        keep_best(best, limit);
+        best.sort_unstable_by(Nearest::best_first);
+        found.extend_from_slice(best);
+    }
+}
+
+fn keep_best(best: &mut Vec<Nearest>, kept: usize) {
+    if best.len() > kept {
+        best.select_nth_unstable_by(kept - 1, Nearest::best_first);
+        best.truncate(kept);
+    }
+}
+
+fn head(vector: &Vector) -> Head {
+    const { assert!(HEAD <= DIMENSIONS) };
+    vector.numbers().first_chunk::<HEAD>().copied().unwrap_or([0; HEAD])
+}
+
+fn nearer_to_first(head: &Head, one: &Centre, other: &Centre) -> bool {
+    let probe = head.map(i16::from);
+    dot(&probe, &one.head) as f32 * one.scale >= dot(&probe, &other.head) as f32 * other.scale
+}
+
+/// Two centres that a list falls into: its first vector and the one furthest from it, moved to the middles of those
+/// nearer to them.
+fn two_centres(heads: &[Head]) -> (Centre, Centre) {
+    let centre = |head: &Head| centre(&head.map(i32::from));
+    let first = centre(&heads[0]);
+    let nearness = |head: &&Head| dot(&head.map(i16::from), &first.head) as f32 * centre(head).scale;
+    let furthest = heads.iter().min_by(|a, b| nearness(a).total_cmp(&nearness(b))).unwrap_or(&heads[0]);
+    let (mut one, mut other) = (first, centre(furthest));
+    for _ in 0..ROUNDS {
+        let mut sums = [[0_i32; HEAD]; 2];
+        for head in heads {
+            let sum = &mut sums[usize::from(!nearer_to_first(head, &one, &other))];
+            for (sum, &number) in sum.iter_mut().zip(head) {
+                *sum += i32::from(number);
+            }
+        }
+        (one, other) = (self::centre(&sums[0]), self::centre(&sums[1]));
+    }
+    (one, other)
+}
+
+fn centre(sum: &[i32; HEAD]) -> Centre {
+    let largest = sum.iter().map(|number| number.unsigned_abs()).max().unwrap_or(0).max(1);
+    let head = sum.map(|number| (f64::from(number) * 127.0 / f64::from(largest)).round() as i8);
+    let square: i32 = head.iter().map(|&number| i32::from(number) * i32::from(number)).sum();
+    Centre { head, scale: if square == 0 { 0.0 } else { (1.0 / f64::from(square).sqrt()) as f32 } }
+}
+
+/// Written so that the compiler multiplies many numbers at once.
+fn dot(one: &[i16; HEAD], other: &Head) -> i32 {
+    one.iter().zip(other).map(|(&a, &b)| i32::from(a) * i32::from(i16::from(b))).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Vectors around a few themes, so that lists have something to divide.
+    fn themed(count: u32) -> Vec<Vector> {
+        let mut state = 7_u64;
+        let mut draw = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as i8
+        };
+        let themes: Vec<[i8; DIMENSIONS]> = (0..40).map(|_| std::array::from_fn(|_| draw())).collect();
+        let one = |n: u32| {
+            let theme = themes[n as usize % themes.len()];
+            // As in the table, the first numbers tell most.
+            Vector::of(std::array::from_fn(|at| ((theme[at] / 2).saturating_add(draw() / 3)) / (1 + (at / 24) as i8)))
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn index(vectors: &[Vector]) -> Vectors {
+        let mut index = Vectors::default();
+        (0..).zip(vectors).for_each(|(slot, vector)| index.add(slot, u64::from(slot), vector));
+        index
+    }
+
+    fn found(index: &Vectors, vectors: &[Vector], wanted: &Vector, limit: usize) -> Vec<u32> {
+        let mut found = Vec::new();
+        let vector = |slot: u32| &vectors[slot as usize];
+        index.search(&mut Scratch::default(), wanted, limit, |_| true, vector, &mut found);
+        found.iter().map(|nearest| nearest.slot).collect()
+    }
+
+    fn exactly(vectors: &[Vector], wanted: &Vector, limit: usize) -> Vec<u32> {
+        let probe = wanted.probe();
+        let mut all: Vec<(u32, f32)> = (0..).zip(vectors.iter().map(|vector| probe.cosine(vector))).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.iter().take(limit).map(|(slot, _)| *slot).collect()
+    }
+
+    #[test]
+    fn the_nearest_of_many_are_found_in_lists_too() {
+        let vectors = themed(3 * FLAT as u32);
+        let index = index(&vectors);
+        assert!(index.lists.len() > 40, "{}", index.lists.len());
+        let (mut hits, mut all) = (0, 0);
+        for wanted in vectors.iter().step_by(701) {
+            let exact = exactly(&vectors, wanted, 10);
+            let found = found(&index, &vectors, wanted, 10);
+            hits += exact.iter().filter(|slot| found.contains(slot)).count();
+            all += exact.len();
+        }
+        assert!(hits * 100 >= all * 80, "{hits} of {all}");
+    }
+
+    #[test]
+    fn what_is_removed_is_not_found_and_equal_vectors_do_not_stop_a_split() {
+        let mut vectors = themed(50);
+        vectors.extend(vec![vectors[0].clone(); FLAT + 10]);
+        let mut index = index(&vectors);
+        for slot in 0..vectors.len() as u32 {
+            if slot != 7 {
+                index.remove(slot);
+            }
+        }
+        assert_eq!(found(&index, &vectors, &vectors[0], 5), [7]);
+        index.remove(7);
+        index.remove(7);
+        assert!(found(&index, &vectors, &vectors[0], 5).is_empty() && index.lists.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_small_index_answers_the_same_whatever_came_and_went(
+            order in Just((0..60_u32).collect::<Vec<_>>()).prop_shuffle(),
+            gone in prop::collection::btree_set(0..60_u32, 0..30),
+        ) {
+            let vectors = themed(60);
+            let (mut one, mut other) = (Vectors::default(), Vectors::default());
+            for slot in (0..60).filter(|slot| !gone.contains(slot)) {
+                one.add(slot, u64::from(slot), &vectors[slot as usize]);
+            }
+            order.iter().for_each(|&slot| other.add(slot, u64::from(slot), &vectors[slot as usize]));
+            gone.iter().for_each(|&slot| other.remove(slot));
+            for wanted in vectors.iter().step_by(7) {
+                prop_assert_eq!(found(&one, &vectors, wanted, 9), found(&other, &vectors, wanted, 9));
+            }
+        }
+    }
+}
