@@ -62,7 +62,7 @@ const SUGGEST: f64 = 0.15;
 const CLEAR: f64 = 0.40;
 const LEAD: f64 = 2.0;
 /// What near twins need of the probability that others need.
-const TWIN_SHARE: f64 = 0.875;
+const TWIN_SHARE: f64 = 0.8;
 /// Texts at least as alike as this, by the rules of thumb, are near twins: what a person said of one holds for the other.
 const TWIN: f64 = 0.72;
 
