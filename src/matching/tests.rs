@@ -283,7 +283,9 @@ fn two_texts_of_one_signature_are_both_kept_whichever_came_first() {
     let asked = ["ledger crashes on exporting".to_owned(), "Export fails".to_owned()];
     let with = |reports: [(u128, &Features); 2]| {
         let mut index = Index::new(Policy::default());
-        reports.map(|(n, features)| index.insert(report(n), cluster(1), false, features));
+        for (n, features) in reports {
+            index.insert(report(n), cluster(1), false, features);
+        }
         index.remove_report(report(2));
         let without = seen(&index, &asked);
         index.insert(report(2), cluster(1), false, &fenced);
