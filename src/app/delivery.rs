@@ -5,6 +5,10 @@
 //! counts only with the lease's token. Whoever finds a lease that ended finds a try of unknown outcome, and treats it
 //! as one.
 
+mod outcome;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -13,29 +17,29 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use secrecy::SecretString;
 use serde_json::json;
-use tracing::{error, info, warn};
+use tracing::error;
 use url::Url;
 
 use crate::channel::egress::EgressPolicy;
 use crate::channel::template::{self, Rendered};
 use crate::channel::{self, Channels, Message};
-use crate::domain::announcement::{Announcement, AnnouncementState, Stage};
+use crate::domain::announcement::Stage;
 use crate::domain::customer::{ChannelKind, ContactPoint, ContactState};
-use crate::domain::delivery::{
-    Attempt, AttemptOutcome, Delivery, DeliveryState, Outcome, RetrySchedule, Settled, UNWRITABLE,
-};
-use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::id::{AnnouncementId, AttemptId, ClusterId, CustomerId, DeliveryId, ProductId};
-use crate::domain::ledger::{CANCELLED_BY_PERSON, Statement, StatementState};
+use crate::domain::delivery::{Attempt, AttemptOutcome, Delivery, DeliveryState, Outcome, RetrySchedule, UNWRITABLE};
+use crate::domain::id::{AttemptId, ClusterId, CustomerId, DeliveryId, ProductId};
 use crate::domain::statements::{Outlook, World};
 use crate::domain::time::Timestamp;
-use crate::store::dirty::{self, Subject};
+use crate::store::dirty;
 use crate::store::tenant::WebhookSecrets;
 use crate::store::{self, TenantScope, Txn};
 use crate::telemetry::chain;
 
 use super::reconcile::{self, Evaluation, usable_contact};
 use super::{App, Error, Progress, announcement, cluster, letter};
+
+pub use outcome::Reported;
+use outcome::note;
+pub(super) use outcome::{OUTCOME_UNKNOWN, Outcomes, complete_if_finished, finish};
 
 /// How sending is done.
 #[derive(Debug, Clone)]
@@ -109,24 +113,6 @@ pub struct Claimed {
     message: Message,
 }
 
-/// What came of one claimed delivery.
-#[derive(Debug, Clone)]
-pub struct Reported {
-    /// Which.
-    pub delivery: DeliveryId,
-    /// Under which lease.
-    pub lease_token: i64,
-    /// What came of it.
-    pub outcome: Outcome,
-    /// What the other side said.
-    pub detail: String,
-}
-
-/// Why a delivery ended UNCONFIRMED: it may have arrived, and nobody will find out.
-pub(super) const OUTCOME_UNKNOWN: &str = "outcome_unknown";
-/// Most characters of what the other side said that are kept.
-const MAX_DETAIL: usize = 1_000;
-
 impl App {
     /// Sends one batch of what is due. `More` if there was anything.
     pub async fn deliver_once(&self, now: Timestamp) -> Result<Progress, Error> {
@@ -183,7 +169,7 @@ impl App {
                 let outcome = outcome.unwrap_or_else(|_| channel::Outcome::Unknown {
                     detail: "AMBIGUOUS: the channel failed in the middle of the attempt".to_owned(),
                 });
-                let detail = outcome.detail().chars().take(MAX_DETAIL).collect();
+                let detail = outcome.detail().to_owned();
                 (read_outcome(outcome), detail)
             }
         };
@@ -384,139 +370,6 @@ impl App {
         let path = format!("u/{}", contact.unsubscribe_token);
         self.delivery.settings.public_url.join(&path).ok().map(String::from)
     }
-
-    /// Records what came of tries. One whose lease is no longer the current one changes nothing and is not counted.
-    pub(crate) async fn record_outcomes(
-        &self,
-        scope: TenantScope,
-        reported: Vec<Reported>,
-        now: Timestamp,
-    ) -> Result<Vec<DeliveryId>, Error> {
-        let mut txn = self.store.begin_system(scope, now).await?;
-        let mut deliveries: HashMap<DeliveryId, Delivery> =
-            store::delivery::by_ids(&txn.read(), reported.iter().map(|reported| reported.delivery))
-                .await?
-                .into_iter()
-                .map(|delivery| (delivery.id, delivery))
-                .collect();
-        let mut outcomes = Outcomes::default();
-        let mut applied = Vec::new();
-        for reported in reported {
-            let Some(delivery) = deliveries.get_mut(&reported.delivery) else { continue };
-            if delivery.state != DeliveryState::Sending || delivery.lease_token != reported.lease_token {
-                let id = delivery.id;
-                warn!(delivery.id = %id, "an outcome of {id} came after its lease had ended and changes nothing");
-                continue;
-            }
-            self.settle(&mut txn, delivery, &reported.outcome, &reported.detail).await?;
-            note(&mut outcomes, delivery);
-            applied.push(delivery.id);
-        }
-        announcement::add_outcomes(&mut txn, &outcomes).await?;
-        txn.commit().await?;
-        self.wake.committed();
-        Ok(applied)
-    }
-
-    /// Writes what follows from one try's outcome.
-    async fn settle(
-        &self,
-        txn: &mut Txn,
-        delivery: &mut Delivery,
-        outcome: &Outcome,
-        detail: &str,
-    ) -> Result<(), Error> {
-        let now = txn.now();
-        let detail: String = detail.chars().take(MAX_DETAIL).collect();
-        store::delivery::finish_attempt(txn, delivery.id, delivery.lease_token, outcome.record(), &detail).await?;
-        let first_try = match outcome {
-            Outcome::Retry { .. } | Outcome::Unknown => store::delivery::first_try_time(&txn.read(), delivery).await?,
-            Outcome::Delivered | Outcome::Rejected { .. } => None,
-        };
-        let first_try = first_try.unwrap_or(now);
-        let settled = delivery.settle(outcome, &self.delivery.settings.schedule, first_try, now, rand::random());
-        let goes_on = matches!(settled, Settled::Again(_) | Settled::NextContact { .. });
-        let is_stopped = goes_on && is_cancelled(txn, delivery.announcement_id).await?;
-        match settled {
-            // A person stopped it while it was being sent: whatever came of that, nothing more of it is tried.
-            Settled::Again(_) if is_stopped && (*outcome == Outcome::Unknown || delivery.may_have_arrived()) => {
-                finish(txn, delivery, DeliveryState::Unconfirmed, OUTCOME_UNKNOWN).await?;
-            }
-            Settled::Again(_) if is_stopped => {
-                finish(txn, delivery, DeliveryState::Cancelled, CANCELLED_BY_PERSON).await?;
-            }
-            Settled::Told => finish(txn, delivery, DeliveryState::Delivered, "").await?,
-            Settled::Unconfirmed => finish(txn, delivery, DeliveryState::Unconfirmed, OUTCOME_UNKNOWN).await?,
-            Settled::Again(time) => {
-                delivery.state = DeliveryState::Pending;
-                delivery.next_attempt_time = time;
-                delivery.lease_expire_time = None;
-                delivery.unknown_count += i32::from(*outcome == Outcome::Unknown);
-                outcome.record().as_str().clone_into(&mut delivery.reason);
-                delivery.update_time = now;
-                store::delivery::update(txn, delivery.clone()).await?;
-                if delivery.may_have_arrived() {
-                    // If it became false while it was under way, it is taken back now and not at the next try.
-                    dirty::mark(txn, [Subject::Customer(delivery.customer_id)], now).await?;
-                }
-            }
-            Settled::NextContact { reason, bounced } => {
-                if bounced {
-                    let contact = delivery.contact_point_id;
-                    store::customer::set_contact_state(txn, contact, ContactState::Bounced).await?;
-                    txn.record(NewEvent::new(EventKind::ContactPointBounced, contact).customer(delivery.customer_id));
-                }
-                if is_stopped {
-                    finish(txn, delivery, DeliveryState::Cancelled, CANCELLED_BY_PERSON).await?;
-                } else {
-                    self.next_contact(txn, delivery, reason).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Goes on with the customer's next contact point, or ends the delivery if there is none.
-    async fn next_contact(&self, txn: &mut Txn, delivery: &mut Delivery, reason: &'static str) -> Result<(), Error> {
-        let contacts = store::customer::contact_points_of(&txn.read(), &[delivery.customer_id]).await?;
-        let tried: BTreeSet<_> = store::delivery::attempts_of(&txn.read(), &[delivery.id])
-            .await?
-            .into_iter()
-            .map(|attempt| attempt.contact_point_id)
-            .collect();
-        let enabled = self.delivery.enabled();
-        let next = contacts.into_iter().find(|contact| {
-            contact.state == ContactState::Active && enabled.contains(&contact.channel) && !tried.contains(&contact.id)
-        });
-        let Some(next) = next else {
-            return finish(txn, delivery, DeliveryState::Failed, reason).await;
-        };
-        delivery.contact_point_id = next.id;
-        delivery.channel = next.channel;
-        delivery.contact_attempt_count = 0;
-        delivery.unknown_count = 0;
-        delivery.state = DeliveryState::Pending;
-        reason.clone_into(&mut delivery.reason);
-        delivery.next_attempt_time = txn.now();
-        delivery.lease_expire_time = None;
-        delivery.update_time = txn.now();
-        store::delivery::update(txn, delivery.clone()).await?;
-        Ok(())
-    }
-}
-
-/// The final states that deliveries came to, by announcement.
-pub(super) type Outcomes = BTreeMap<AnnouncementId, Vec<DeliveryState>>;
-
-fn note(outcomes: &mut Outcomes, delivery: &Delivery) {
-    if delivery.state.is_final() {
-        outcomes.entry(delivery.announcement_id).or_default().push(delivery.state);
-    }
-}
-
-async fn is_cancelled(txn: &Txn, id: AnnouncementId) -> Result<bool, Error> {
-    let found = store::announcement::find(&txn.read(), id).await?;
-    Ok(found.is_some_and(|announcement| announcement.state == AnnouncementState::Cancelled))
 }
 
 /// Says what is true now, where it is not what was true when it was planned: the customer has moved, or another release
@@ -539,51 +392,6 @@ async fn restate(txn: &Txn, delivery: &mut Delivery, evaluation: &Evaluation, wo
         delivery.verdict = Some(coverage.verdict);
         delivery.release_id = coverage.release;
         delivery.version = coverage.version.clone().unwrap_or_default();
-    }
-    Ok(())
-}
-
-/// Gives a delivery its final state and writes what that means for the ledger.
-pub(super) async fn finish(
-    txn: &mut Txn,
-    delivery: &mut Delivery,
-    state: DeliveryState,
-    reason: &'static str,
-) -> Result<(), Error> {
-    let now = txn.now();
-    delivery.state = state;
-    reason.clone_into(&mut delivery.reason);
-    delivery.finish_time = Some(now);
-    delivery.lease_expire_time = None;
-    delivery.update_time = now;
-    store::delivery::update(txn, delivery.clone()).await?;
-    let carried = store::statement::of_deliveries(&txn.read(), &[delivery.id]).await?;
-    match state {
-        DeliveryState::Delivered => told(txn, delivery, &carried, StatementState::Told).await?,
-        DeliveryState::Unconfirmed => told(txn, delivery, &carried, StatementState::Unconfirmed).await?,
-        _ => store::statement::suppress(txn, &[delivery.id], reason).await?,
-    }
-    txn.record(
-        NewEvent::new(EventKind::DeliveryFinished, delivery.id)
-            .customer(delivery.customer_id)
-            .cluster(delivery.cluster_id)
-            .data(json!({
-                "announcement_id": delivery.announcement_id, "state": state, "stage": delivery.stage,
-                "reason": reason, "channel": delivery.channel, "version": delivery.version,
-                "verdict": delivery.verdict,
-            })),
-    );
-    // The loop of this customer's reports follows, and whatever is to be said next.
-    dirty::mark(txn, [Subject::Customer(delivery.customer_id)], now).await?;
-    let (id, channel) = (delivery.id, delivery.channel);
-    info!(delivery.id = %id, attempt_count = delivery.attempt_count, "{id} by {channel} ended as {state}");
-    Ok(())
-}
-
-async fn told(txn: &Txn, delivery: &Delivery, carried: &[Statement], state: StatementState) -> Result<(), Error> {
-    store::statement::told(txn, &[delivery.id], state).await?;
-    for correction in carried.iter().filter(|statement| statement.stage == Stage::Correction) {
-        store::statement::withdraw(txn, correction.customer_id, correction.defect_id, correction.ordinal).await?;
     }
     Ok(())
 }
@@ -669,18 +477,6 @@ impl LetterFacts {
         let previous = self.secrets.previous.iter().filter(|(_, expire)| *expire > now).map(|(secret, _)| secret);
         self.secrets.current.iter().chain(previous).map(|secret| SecretString::from(secret.clone())).collect()
     }
-}
-
-/// Whether every delivery of an announcement is final, and what that makes of it.
-pub(super) async fn complete_if_finished(txn: &mut Txn, announcement: &mut Announcement) -> Result<(), Error> {
-    if announcement.state == AnnouncementState::Approved
-        && announcement.recipient_count > 0
-        && !store::delivery::any_unfinished(&txn.read(), announcement.id).await?
-    {
-        announcement.state = AnnouncementState::Completed;
-        txn.record(NewEvent::new(EventKind::AnnouncementCompleted, announcement.id).cluster(announcement.cluster_id));
-    }
-    Ok(())
 }
 
 impl App {

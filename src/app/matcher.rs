@@ -221,7 +221,7 @@ impl TenantIndex {
         let mut said = Vec::new();
         let mut after = None;
         loop {
-            let page = store::cluster::constraints(db, after, CONSTRAINTS).await?;
+            let page = store::constraint::list(db, after, CONSTRAINTS).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id);
             said.extend(page.into_iter().map(|constraint| (constraint.report_id, constraint.cluster_id)));

@@ -28,11 +28,13 @@ mod txn;
 
 pub mod announcement;
 pub mod cluster;
+pub mod constraint;
 pub mod customer;
 pub mod defect;
 pub mod delivery;
 pub mod dirty;
 pub mod event;
+pub mod operation;
 pub mod release;
 pub mod report;
 pub mod request;

@@ -138,11 +138,11 @@ async fn ask_everything(store: &Store, scope: super::TenantScope) -> Result<(), 
     super::cluster::released_fixes(&db, &defects).await?;
     super::cluster::stale_linked(store, NOW, 256).await?;
     super::cluster::recount(&txn, &clusters[..2]).await?;
-    super::cluster::standing_merge_of(&db, cluster).await?;
-    super::cluster::moved_since(&db, operation).await?;
-    super::cluster::customers_of_operation(&db, operation, 1_000).await?;
-    super::cluster::constraints_of_report(&db, reports[0]).await?;
-    super::cluster::take_back_constraints(&txn, operation).await?;
+    super::operation::standing_merge_of(&db, cluster).await?;
+    super::operation::moved_since(&db, operation).await?;
+    super::operation::customers_of(&db, operation, 1_000).await?;
+    super::constraint::of_report(&db, reports[0]).await?;
+    super::constraint::take_back(&txn, operation).await?;
     super::defect::by_ids(&db, &defects).await?;
     super::release::fixes_of_defects(&db, &defects).await?;
     super::event::after(&db, 0, 100).await?;

@@ -114,7 +114,7 @@ impl NewSplit {
 }
 
 pub(in crate::app) async fn find_operation(db: &Reader<'_>, id: OperationId) -> Result<Operation, Error> {
-    let found = store::cluster::find_operation(db, id).await?;
+    let found = store::operation::find(db, id).await?;
     found.ok_or_else(|| Error::not_found(Resource::Operation, id))
 }
 
@@ -158,7 +158,7 @@ async fn set_apart(txn: &Txn, operation: &Operation, reports: &[ReportId]) -> Re
         lifted_by_operation_id: None,
         create_time: txn.now(),
     });
-    Ok(store::cluster::insert_constraints(txn, constraints.collect()).await?)
+    Ok(store::constraint::insert(txn, constraints.collect()).await?)
 }
 
 /// Sets aside those of these constraints that keep their report from `home`.
@@ -169,7 +169,7 @@ async fn lift(txn: &Txn, by: OperationId, constraints: &[Constraint], home: Clus
         .iter()
         .filter(|constraint| roots.get(&constraint.cluster_id) == Some(&home))
         .map(|constraint| constraint.id);
-    Ok(store::cluster::lift_constraints(txn, contradicted.collect(), by).await?)
+    Ok(store::constraint::lift(txn, contradicted.collect(), by).await?)
 }
 
 /// Facts of a step, for its event.
@@ -191,7 +191,7 @@ async fn follow_up(txn: &mut Txn, operation: &Operation) -> Result<(), Error> {
 /// Has everybody looked at again who is concerned by a step, or by its undoing.
 async fn mark_moved(txn: &mut Txn, operation: &Operation) -> Result<(), Error> {
     let clusters = [operation.from_cluster_id, operation.to_cluster_id];
-    let customers = store::cluster::customers_of_operation(&txn.read(), operation.id, MARKED_CUSTOMERS + 1).await?;
+    let customers = store::operation::customers_of(&txn.read(), operation.id, MARKED_CUSTOMERS + 1).await?;
     let mut marks: Vec<Subject> = clusters.iter().copied().map(Subject::Cluster).collect();
     if u64::try_from(customers.len()).is_ok_and(|count| count <= MARKED_CUSTOMERS) {
         marks.extend(customers.into_iter().map(Subject::Customer));
@@ -279,8 +279,8 @@ impl App {
         let count = i64::try_from(going.len()).expect("no more than a split may have");
         let mut operation = begin(&txn, OperationKind::Split, from.id, to, count, &new.reason);
         operation.created_cluster = true;
-        store::cluster::insert_operation(&txn, operation.clone()).await?;
-        store::cluster::move_members(&txn, &operation, Some(&going)).await?;
+        store::operation::insert(&txn, operation.clone()).await?;
+        store::operation::move_members(&txn, &operation, Some(&going)).await?;
         set_apart(&txn, &operation, &going).await?;
         store::cluster::recount(&txn, &[from.id, to]).await?;
         txn.record(NewEvent::new(EventKind::ClusterSplit, from.id).cluster(from.id).data(facts(&operation)));
@@ -303,8 +303,8 @@ impl App {
         let operation = find_operation(&txn.read(), id).await?;
         check_undo(&txn.read(), &operation).await?;
         let (from, to) = (operation.from_cluster_id, operation.to_cluster_id);
-        store::cluster::restore_members(&txn, &operation).await?;
-        store::cluster::take_back_constraints(&txn, id).await?;
+        store::operation::restore_members(&txn, &operation).await?;
+        store::constraint::take_back(&txn, id).await?;
         store::suggestion::reopen(&txn, id).await?;
         if operation.kind == OperationKind::Merge {
             take_back_links(&txn, &operation).await?;
@@ -316,7 +316,7 @@ impl App {
             // Whoever kept its id is led to where its reports are.
             store::cluster::set_merged_into(&txn, to, Some(from)).await?;
         }
-        store::cluster::set_undone(&txn, id).await?;
+        store::operation::set_undone(&txn, id).await?;
         txn.record(NewEvent::new(EventKind::OperationUndone, id).cluster(from).data(facts(&operation)));
         mark_moved(&mut txn, &operation).await?;
         self.remember(&txn, call, METHOD, &body, json!({"operation_id": id})).await?;
@@ -345,10 +345,10 @@ pub(in crate::app) async fn carry_out_move(
     }
     let mut operation = begin(txn, OperationKind::Move, from, to, 1, reason);
     operation.created_cluster = target.is_none();
-    store::cluster::insert_operation(txn, operation.clone()).await?;
-    let said = store::cluster::constraints_of_report(&txn.read(), report).await?;
+    store::operation::insert(txn, operation.clone()).await?;
+    let said = store::constraint::of_report(&txn.read(), report).await?;
     lift(txn, operation.id, &said, to).await?;
-    store::cluster::move_members(txn, &operation, Some(&[report])).await?;
+    store::operation::move_members(txn, &operation, Some(&[report])).await?;
     set_apart(txn, &operation, &[report]).await?;
     store::cluster::recount(txn, &[from, to]).await?;
     let event = NewEvent::new(EventKind::ReportMoved, report).cluster(to).customer(placed.report.customer_id);
@@ -366,13 +366,13 @@ pub(in crate::app) async fn carry_out_merge(
 ) -> Result<Operation, Error> {
     let from = goes.id;
     let operation = begin(txn, OperationKind::Merge, from, into, goes.report_count, reason);
-    store::cluster::insert_operation(txn, operation.clone()).await?;
+    store::operation::insert(txn, operation.clone()).await?;
     // A person who merges says that they belong together after all, on both sides.
-    let of_those_who_go = store::cluster::constraints_of_members(&txn.read(), from).await?;
+    let of_those_who_go = store::constraint::of_members(&txn.read(), from).await?;
     lift(txn, operation.id, &of_those_who_go, into).await?;
-    let of_those_who_stay = store::cluster::constraints_of_members(&txn.read(), into).await?;
+    let of_those_who_stay = store::constraint::of_members(&txn.read(), into).await?;
     lift(txn, operation.id, &of_those_who_stay, from).await?;
-    store::cluster::move_members(txn, &operation, None).await?;
+    store::operation::move_members(txn, &operation, None).await?;
     copy_links(txn, &operation).await?;
     store::cluster::set_merged_into(txn, from, Some(into)).await?;
     store::cluster::recount(txn, &[from, into]).await?;
@@ -390,7 +390,7 @@ pub(in crate::app) async fn carry_out_rejection(
 ) -> Result<Operation, Error> {
     let home = placed.membership.cluster_id;
     let operation = begin(txn, OperationKind::Reject, cluster, home, 0, reason);
-    store::cluster::insert_operation(txn, operation.clone()).await?;
+    store::operation::insert(txn, operation.clone()).await?;
     set_apart(txn, &operation, &[placed.report.id]).await?;
     Ok(operation)
 }
@@ -471,7 +471,7 @@ async fn take_back_links(txn: &Txn, merge: &Operation) -> Result<(), Error> {
     if brought.is_empty() {
         return Ok(());
     }
-    let later = store::cluster::later_merges_into(&db, merge).await?;
+    let later = store::operation::later_merges_into(&db, merge).await?;
     let sources: Vec<ClusterId> = later.iter().map(|later| later.from_cluster_id).collect();
     let theirs: BTreeSet<(ClusterId, DefectId)> = store::cluster::links_of(&db, &sources)
         .await?
@@ -493,7 +493,7 @@ async fn check_undo(db: &Reader<'_>, operation: &Operation) -> Result<(), Error>
     if operation.undo_time.is_some() {
         return refuse("was taken back already".to_owned());
     }
-    if let Some((report, later)) = store::cluster::moved_since(db, operation.id).await? {
+    if let Some((report, later)) = store::operation::moved_since(db, operation.id).await? {
         let later = later.map_or_else(|| "another step".to_owned(), |later| later.to_string());
         return refuse(format!("cannot be taken back: {later} moved {report} since; take that back first"));
     }
@@ -506,7 +506,7 @@ async fn check_undo(db: &Reader<'_>, operation: &Operation) -> Result<(), Error>
     };
     let cluster = store::cluster::find(db, must_stand).await?;
     if let Some(into) = cluster.and_then(|cluster| cluster.merged_into_cluster_id) {
-        return match store::cluster::standing_merge_of(db, must_stand).await? {
+        return match store::operation::standing_merge_of(db, must_stand).await? {
             Some(merge) => refuse(format!(
                 "cannot be taken back: {} merged {must_stand} into {into} since; take that back first",
                 merge.id

@@ -116,7 +116,7 @@ async fn law_5_a_newer_word_lifts_an_older_one_until_it_is_taken_back() {
     let left = first.membership.cluster_id;
     let away = scene.move_report(&second, None).await;
     let own = away.placed.membership.cluster_id;
-    let held = || async { store::cluster::constraints(&scene.reader(), None, 10).await.expect("reads").len() };
+    let held = || async { store::constraint::list(&scene.reader(), None, 10).await.expect("reads").len() };
     assert_eq!(held().await, 1);
     let merged = scene.merge(own, left).await;
     assert_eq!(held().await, 0, "they belong together after all");
@@ -125,7 +125,7 @@ async fn law_5_a_newer_word_lifts_an_older_one_until_it_is_taken_back() {
     assert_eq!(held().await, 1);
 
     let back = scene.move_report(&second, Some(left)).await;
-    let constraints = store::cluster::constraints(&scene.reader(), None, 10).await.expect("reads");
+    let constraints = store::constraint::list(&scene.reader(), None, 10).await.expect("reads");
     let said: Vec<_> = constraints.iter().map(|constraint| (constraint.report_id, constraint.cluster_id)).collect();
     assert_eq!(said, [(second.report.id, own)], "only the newest word");
     scene.undo(&back.operation).await.expect("undone");
