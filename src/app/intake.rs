@@ -127,22 +127,46 @@ impl App {
         self: &Arc<Self>,
         call: &Call,
         new: NewReport,
+        violations: Violations,
         patience: Patience,
     ) -> Result<Accepted, Error> {
-        let read = self.read_report(call, new).await?;
+        let read = self.read_report(call, new, violations).await?;
         self.queue_report(call, read, patience).await?.answer().await
     }
 
     /// Checks and reads a report. Reports of one stream may be read at once, and then are not ready in their order.
-    pub async fn read_report(&self, call: &Call, new: NewReport) -> Result<ReadReport, Error> {
-        let mut violations = Violations::new();
-        new.check(false, &mut violations);
-        let addresses = &new.reporter.contact_points;
-        customer::check_addresses("report.reporter", addresses, self.delivery.egress(), &mut violations);
-        violations.into_result()?;
-        let product = self.product_of(&self.read(call), &new.product).await?;
+    pub async fn read_report(&self, call: &Call, new: NewReport, violations: Violations) -> Result<ReadReport, Error> {
+        let product = self.check_report(call, &new, false, violations).await?;
         let (new, features) = read_text(new, product).await?;
         Ok(ReadReport { new, product, features })
+    }
+
+    /// Refuses a report that cannot be accepted, or would not be if it were no dry run. `violations` is what was wrong
+    /// with the request before: the caller learns everything at once.
+    pub(crate) async fn check_report(
+        &self,
+        call: &Call,
+        new: &NewReport,
+        dry_run: bool,
+        mut violations: Violations,
+    ) -> Result<Option<ProductId>, Error> {
+        let mut others = Violations::new();
+        new.check(dry_run, &mut others);
+        if !dry_run {
+            let addresses = &new.reporter.contact_points;
+            customer::check_addresses("report.reporter", addresses, self.delivery.egress(), &mut others);
+        }
+        let product = match self.product_of(&self.read(call), &new.product).await {
+            Ok(product) => product,
+            Err(Error::Invalid(unknown)) => {
+                others.add_others(&unknown);
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        violations.add_others(&others);
+        violations.into_result()?;
+        Ok(product)
     }
 
     /// Puts a report behind those that wait already. What one caller queues one after the other is taken in in that

@@ -127,7 +127,7 @@ impl App {
 
     /// A service without channels, for tests of single operations.
     #[cfg(test)]
-    pub(crate) fn for_tests(store: Store, clock: Clock) -> Arc<Self> {
+    pub(crate) fn for_tests(store: Store, clock: Clock, channels: Channels) -> Arc<Self> {
         let settings = delivery::DeliverySettings {
             batch: 64,
             lease: Duration::from_secs(30),
@@ -140,7 +140,7 @@ impl App {
             sweep_period: Duration::from_secs(3600),
         };
         let deliverer = delivery::Deliverer {
-            channels: Channels::default(),
+            channels,
             egress: EgressPolicy { allow_networks: Vec::new(), allow_http: false },
             settings,
         };

@@ -610,3 +610,28 @@ impl App {
         Ok(Progress::More)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::app::intake::tests::Scene;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn law_10_clusters_have_their_turn_however_many_customers_wait() {
+        let scene = Scene::new().await;
+        let placed = scene.report("1", "Export to PDF crashes").await;
+        let cluster = Subject::Cluster(placed.membership.cluster_id);
+        let (store, now) = (&scene.app.store, scene.app.clock.now());
+        let txn = store.begin_system(scene.call.scope, now).await.expect("a transaction");
+        let customers = (0..=CUSTOMERS).map(|_| Subject::Customer(CustomerId::new()));
+        dirty::mark(&txn, customers.chain([cluster]), now).await.expect("marks");
+        txn.commit().await.expect("a commit");
+
+        scene.app.reconcile_once(now).await.expect("a turn");
+        let left = dirty::due(store, DirtyKind::Customer, now, 2 * CUSTOMERS).await.expect("reads");
+        assert_eq!(left.len(), 1, "one more than a turn takes");
+        let left = dirty::due(store, DirtyKind::Cluster, now, 10).await.expect("reads");
+        assert!(left.is_empty(), "{left:?}");
+    }
+}

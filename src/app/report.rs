@@ -161,12 +161,15 @@ impl App {
     }
 
     /// Says what is known about a report without storing anything.
-    pub async fn match_report(&self, call: &Call, new: NewReport, limit: usize) -> Result<Matched, Error> {
-        let mut violations = Violations::new();
-        new.check(true, &mut violations);
-        violations.into_result()?;
+    pub async fn match_report(
+        &self,
+        call: &Call,
+        new: NewReport,
+        violations: Violations,
+        limit: usize,
+    ) -> Result<Matched, Error> {
+        let product = self.check_report(call, &new, true, violations).await?;
         let db = self.read(call);
-        let product = self.product_of(&db, &new.product).await?;
         let (new, features) = read_text(new, product).await?;
         let index = self.current_index(call.scope).await?;
         let search = move || (index.place(&features), index.candidates(&features, limit));

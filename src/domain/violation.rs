@@ -34,6 +34,19 @@ impl Violations {
         }
     }
 
+    /// Notes what else is wrong, but not about fields of which something is known to be wrong, nor about what they are in
+    /// or what is in them: what could not be read counts as sent.
+    pub fn add_others(&mut self, others: &Self) {
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let known: Vec<String> = self.kept.iter().map(|violation| violation.field.clone()).collect();
+        let is_other = |field: &str| !known.iter().any(|known| within(known, field) || within(field, known));
+        for other in others.iter().filter(|other| is_other(&other.field)) {
+            self.add(&other.field, &other.description);
+        }
+    }
+
     /// True if nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -112,6 +125,19 @@ impl std::fmt::Display for Violations {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_not_be_read_is_not_missing_too() {
+        let fields = |fields: &[&str]| {
+            let mut violations = Violations::new();
+            fields.iter().for_each(|&field| violations.add(field, "is wrong"));
+            violations
+        };
+        let mut read = fields(&["report.reporter.customer_id", "labels"]);
+        read.add_others(&fields(&["report.reporter", "report.report", "labels[0].key", "labels_too"]));
+        let named: Vec<&str> = read.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(named, ["report.reporter.customer_id", "labels", "report.report", "labels_too"]);
+    }
 
     #[test]
     fn every_wrong_field_is_named() {

@@ -47,21 +47,16 @@ fn read_reporter(input: &proto::Reporter, violations: &mut Violations) -> NewRep
     }
 }
 
-/// A report as a caller sends it. Names are compared without surrounding space, platforms without case. `violations` is
-/// what is wrong with the rest of the request: the caller learns everything at once.
-fn read_report(
-    input: Option<proto::ReportInput>,
-    dry_run: bool,
-    mut violations: Violations,
-) -> Result<NewReport, Error> {
+/// A report as a caller sends it. Names are compared without surrounding space, platforms without case.
+fn read_report(input: Option<proto::ReportInput>, violations: &mut Violations) -> NewReport {
     let Some(input) = input else {
         violations.add("report", "is required; set it");
-        return Err(Error::Invalid(violations));
+        return NewReport::default();
     };
     let reporter = input.reporter.unwrap_or_default();
-    let new = NewReport {
-        reporter: read_reporter(&reporter, &mut violations),
-        occurred_time: read_timestamp("report.occurred_time", input.occurred_time.as_ref(), &mut violations),
+    NewReport {
+        reporter: read_reporter(&reporter, violations),
+        occurred_time: read_timestamp("report.occurred_time", input.occurred_time.as_ref(), violations),
         source: input.source.trim().to_owned(),
         external_id: input.external_id.trim().to_owned(),
         product: input.product.trim().to_owned(),
@@ -74,18 +69,7 @@ fn read_report(
         ring: optional_text(&input.ring),
         fingerprint: optional_text(&input.fingerprint),
         labels: Labels(input.labels.into_iter().collect()),
-    };
-    if violations.is_empty() {
-        return Ok(new);
     }
-    // What could not be read counts as said.
-    let mut rest = Violations::new();
-    new.check(dry_run, &mut rest);
-    let read: Vec<String> = violations.iter().map(|violation| violation.field.clone()).collect();
-    for violation in rest.iter().filter(|violation| !read.iter().any(|field| field.starts_with(&violation.field))) {
-        violations.add(&violation.field, &violation.description);
-    }
-    Err(Error::Invalid(violations))
 }
 
 fn decision(decision: PlacementDecision) -> proto::placement::Decision {
@@ -303,7 +287,8 @@ async fn read_streamed(
             let problem = format!("is longer than {MAX_CLIENT_TOKEN} characters; send a shorter one, or none");
             violations.add("client_token", problem);
         }
-        app.read_report(&call, read_report(message.report, false, violations)?).await
+        let new = read_report(message.report, &mut violations);
+        app.read_report(&call, new, violations).await
     };
     let read = read.await;
     Ok(Streamed { client_token: echo(message.client_token), call, read })
@@ -348,8 +333,8 @@ impl ReportService for Api {
         let mut violations = Violations::new();
         let request_id = &request.get_ref().request_id;
         let call = self.writer(request.metadata(), Scope::ReportsWrite, request_id, &mut violations).await?;
-        let new = read_report(request.into_inner().report, false, violations)?;
-        let accepted = self.app.submit_report(&call, new, Patience::Refuse).await?;
+        let new = read_report(request.into_inner().report, &mut violations);
+        let accepted = self.app.submit_report(&call, new, violations, Patience::Refuse).await?;
         Ok(Response::new(encode_accepted(accepted)))
     }
 
@@ -391,8 +376,8 @@ impl ReportService for Api {
                 CANDIDATES
             }
         };
-        let new = read_report(request.report, true, violations)?;
-        let matched = self.app.match_report(&call, new, limit).await?;
+        let new = read_report(request.report, &mut violations);
+        let matched = self.app.match_report(&call, new, violations, limit).await?;
         Ok(Response::new(encode_matched(matched)))
     }
 
@@ -463,24 +448,21 @@ mod tests {
             version: "  ".to_owned(),
             ..proto::ReportInput::default()
         };
-        let new = read_report(Some(input), false, Violations::new()).expect("reads");
+        let new = read_report(Some(input), &mut Violations::new());
         assert_eq!((new.platform.as_deref(), new.version), (Some("windows"), None));
     }
 
     #[test]
-    fn everything_wrong_with_a_report_is_named_at_once() {
+    fn what_cannot_be_read_is_named() {
         let input = proto::ReportInput {
-            source: "Zendesk!".to_owned(),
             reporter: Some(proto::Reporter { customer_id: "nobody".to_owned(), ..proto::Reporter::default() }),
             ..proto::ReportInput::default()
         };
-        let mut before = Violations::new();
-        before.add("request_id", "is not a UUID");
-        let Err(Error::Invalid(violations)) = read_report(Some(input), false, before) else { panic!("is wrong") };
-        let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
-        assert_eq!(
-            fields,
-            ["request_id", "report.reporter.customer_id", "report.source", "report.external_id", "report.title"]
-        );
+        for (report, field) in [(Some(input), "report.reporter.customer_id"), (None, "report")] {
+            let mut violations = Violations::new();
+            read_report(report, &mut violations);
+            let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+            assert_eq!(fields, [field]);
+        }
     }
 }

@@ -22,9 +22,11 @@ async fn all_that_is_wrong_with_a_report_is_named_at_once() {
                 ContactPointInput { channel: 0, address: "x".to_owned() },
                 ContactPointInput { channel: Channel::Email.into(), address: String::new() },
                 ContactPointInput { channel: 99, address: "x".to_owned() },
+                ContactPointInput { channel: Channel::Email.into(), address: "ada at example.org".to_owned() },
             ],
             ..Reporter::default()
         }),
+        product: "nobody-recorded-it".to_owned(),
         version: "v".repeat(129),
         platform: "p".repeat(65),
         fingerprint: "f".repeat(257),
@@ -32,7 +34,7 @@ async fn all_that_is_wrong_with_a_report_is_named_at_once() {
         occurred_time: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }),
         ..ReportInput::default()
     };
-    let request = SubmitReportRequest { request_id: String::new(), report: Some(report) };
+    let request = SubmitReportRequest { request_id: "seven".to_owned(), report: Some(report) };
     let refused = server.reports().submit_report(request).await.expect_err("much is wrong");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "FIELD_INVALID"));
     assert_eq!(
@@ -43,15 +45,18 @@ async fn all_that_is_wrong_with_a_report_is_named_at_once() {
             "report.labels",
             "report.occurred_time",
             "report.platform",
+            "report.product",
             "report.reporter.contact_points[0].channel",
             "report.reporter.contact_points[1].address",
             "report.reporter.contact_points[2].channel",
+            "report.reporter.contact_points[3].address",
             "report.reporter.display_name",
             "report.reporter.locale",
             "report.reporter.time_zone",
             "report.source",
             "report.title",
             "report.version",
+            "request_id",
         ]
     );
     assert_eq!(server.list_reports("").await, []);

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use uuid::Uuid;
 
 use crate::app::release::NewRelease;
+use crate::channel::Channels;
 use crate::clock::Clock;
 use crate::domain::cluster::Cluster;
 use crate::domain::coverage::{ReleaseState, Verdict};
@@ -51,6 +52,10 @@ async fn open(folder: &Path) -> Store {
 
 impl Scene {
     pub(in crate::app) async fn new() -> Self {
+        Self::with_channels(Channels::default()).await
+    }
+
+    pub(in crate::app) async fn with_channels(channels: Channels) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = open(folder.path()).await;
         let scope = tenant::insert(&store, TenantId::new(), "Acme", start()).await.expect("a tenant");
@@ -67,18 +72,18 @@ impl Scene {
         };
         tenant::insert_product(&txn, product).await.expect("a product");
         txn.commit().await.expect("a commit");
-        let app = App::for_tests(store, Clock::manual(start()));
+        let app = App::for_tests(store, Clock::manual(start()), channels);
         let call = Call { scope, key: ApiKeyId::new(), scopes: Scopes::default(), request_id: None, now: start() };
         Self { app, call, folder }
     }
 
     /// Another process on the same database, which knows nothing yet.
     async fn replica(&self) -> Arc<App> {
-        App::for_tests(open(self.folder.path()).await, Clock::manual(start()))
+        App::for_tests(open(self.folder.path()).await, Clock::manual(start()), Channels::default())
     }
 
     pub(in crate::app) async fn try_submit(&self, new: NewReport) -> Result<Accepted, Error> {
-        self.app.submit_report(&self.call, new, Patience::Refuse).await
+        self.app.submit_report(&self.call, new, Violations::new(), Patience::Refuse).await
     }
 
     pub(in crate::app) async fn submit(&self, new: NewReport) -> Accepted {
@@ -151,7 +156,7 @@ async fn law_4_identical_reports_at_once_land_in_one_cluster() {
         let mut new = report(&n.to_string(), CRASH);
         // Every customer reports twice.
         new.reporter.external_id = Some(format!("customer {}", n / 2));
-        app.submit_report(&scene.call, new, Patience::Wait)
+        app.submit_report(&scene.call, new, Violations::new(), Patience::Wait)
     });
     let accepted: Vec<Accepted> = join_all(submits).await.into_iter().map(|one| one.expect("accepted")).collect();
     let clusters: BTreeSet<ClusterId> = accepted.iter().map(|one| one.placed.membership.cluster_id).collect();
@@ -168,7 +173,10 @@ async fn law_4_after_a_restart_the_past_is_known() {
     let scene = Scene::new().await;
     let first = scene.report("1", CRASH).await;
     let restarted = scene.replica().await;
-    let second = restarted.submit_report(&scene.call, report("2", CRASH), Patience::Refuse).await.expect("accepted");
+    let second = restarted
+        .submit_report(&scene.call, report("2", CRASH), Violations::new(), Patience::Refuse)
+        .await
+        .expect("accepted");
     assert_eq!(second.placed.membership.cluster_id, first.membership.cluster_id);
     assert_eq!(second.known_problem.expect("a known one").cluster.report_count, 2);
     // And the first process hears of it from the log.
@@ -263,7 +271,11 @@ async fn law_13_tenants_never_meet_in_matching() {
     let first = scene.report("1", CRASH).await;
     let scope = tenant::insert(&scene.app.store, TenantId::new(), "Other", start()).await.expect("a tenant");
     let call = Call { scope, ..scene.call.clone() };
-    let theirs = scene.app.submit_report(&call, report("1", CRASH), Patience::Refuse).await.expect("accepted");
+    let theirs = scene
+        .app
+        .submit_report(&call, report("1", CRASH), Violations::new(), Patience::Refuse)
+        .await
+        .expect("accepted");
     assert_eq!(theirs.placed.report.decision, PlacementDecision::New);
     assert_ne!(theirs.placed.membership.cluster_id, first.membership.cluster_id);
     assert!(matches!(scene.app.get_report(&call, first.report.id).await, Err(Error::NotFound { .. })));
@@ -289,7 +301,7 @@ async fn law_11_a_late_reporter_hears_at_once() {
     let fixed_in = late.fixed_in.expect("there is a fix");
     assert_eq!((fixed_in.verdict, fixed_in.version.as_deref()), (Verdict::UpgradeAvailable, Some("2.4.1")));
     assert_eq!(late.known_problem.expect("known").defects.len(), 1);
-    let asked = scene.app.match_report(&scene.call, ran("", "2.4.0"), 5).await.expect("matched");
+    let asked = scene.app.match_report(&scene.call, ran("", "2.4.0"), Violations::new(), 5).await.expect("matched");
     assert_eq!(asked.fixed_in.expect("there is a fix").version.as_deref(), Some("2.4.1"));
     assert_eq!(asked.candidates.first().map(|(candidate, _)| candidate.cluster), Some(cluster));
 
@@ -303,7 +315,8 @@ async fn a_dry_run_stores_nothing() {
     let scene = Scene::new().await;
     let first = scene.report("1", CRASH).await;
     for _ in 0..2 {
-        let matched = scene.app.match_report(&scene.call, report("", CRASH), 5).await.expect("matched");
+        let matched =
+            scene.app.match_report(&scene.call, report("", CRASH), Violations::new(), 5).await.expect("matched");
         assert_eq!(matched.placement.cluster, Some(first.membership.cluster_id));
         assert_eq!(matched.known_problem.expect("known").cluster.report_count, 1);
     }

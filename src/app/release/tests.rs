@@ -7,6 +7,7 @@ use crate::app::Once;
 use crate::app::coverage::CoverageSubject;
 use crate::app::defect::NewDefect;
 use crate::app::deployment::NewDeployment;
+use crate::channel::Channels;
 use crate::clock::Clock;
 use crate::domain::coverage::InstallationFacts;
 use crate::domain::defect::{Defect, DefectState};
@@ -46,7 +47,7 @@ impl World {
             store::tenant::insert_product(&txn, product).await.expect("a product");
         }
         txn.commit().await.expect("a commit");
-        let app = App::for_tests(store, Clock::manual(now));
+        let app = App::for_tests(store, Clock::manual(now), Channels::default());
         let call = Call { scope, key: ApiKeyId::new(), scopes: Scopes::default(), request_id: None, now };
         Self { app, call, _folder: folder }
     }
