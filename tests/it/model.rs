@@ -4,11 +4,13 @@
 //! sending) are played against the real service over a real database, with only the far end of the channel replaced:
 //! it writes down every message. Beside it the model keeps plain facts and its own naive reading of the rules. After
 //! every step, laws 3, 5 to 10, 12 and 15 must hold between what went over the wire, what the service says, and what
-//! the model knows to be true. At the end, when every channel works again and time has passed, nobody may be left
+//! the model knows to be true; what is still to be done must then be on its way in the database. At the end, when every channel works again and time has passed, nobody may be left
 //! without what they should have heard.
 //!
 //! `PROPTEST_CASES` sets how many histories are played.
 
+mod act;
+mod compare;
 mod facts;
 mod heard;
 mod ledger;

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hearback::domain::id::CustomerId;
+
 /// Microseconds of the case's clock.
 pub(super) type Time = i64;
 
@@ -86,6 +88,11 @@ pub(super) struct Customer {
 }
 
 impl Customer {
+    /// Its id, as the service orders them.
+    pub(super) fn uid(&self) -> CustomerId {
+        self.id.parse().expect("the service gave it")
+    }
+
     pub(super) fn is_reachable(&self) -> bool {
         !self.opted_out && self.contacts.iter().any(|contact| contact.state == ContactState::Active)
     }
@@ -362,5 +369,11 @@ impl Facts {
                 release.product == product && release.fixes.get(&defect) == Some(&self.defects[defect].round)
             })
             .collect()
+    }
+
+    /// Whether any release that is out fixes a defect, since it was last reopened.
+    pub(super) fn is_released(&self, defect: usize) -> bool {
+        let fixes = |product| self.fixes(product, defect);
+        (0..PRODUCTS.len()).flat_map(fixes).any(|release| self.releases[release].state == ReleaseState::Released)
     }
 }

@@ -11,12 +11,13 @@ use hearback::channel::egress::EgressPolicy;
 use hearback::channel::{Channel, Channels, Message, Outcome, Sending};
 use hearback::clock::Clock;
 use hearback::domain::delivery::{DeliveryState, RetrySchedule};
-use hearback::domain::id::{CustomerId, DeliveryId, TenantId};
+use hearback::domain::id::{ClusterId, CustomerId, DeliveryId, TenantId};
 use hearback::domain::ledger::Statement;
 use hearback::domain::policy::{MultiDefect, Policy};
 use hearback::domain::scope::{Scope, Scopes};
 use hearback::domain::time::Timestamp;
 use hearback::grpc::Api;
+use hearback::store::dirty::{self, DirtyKind, Subject};
 use hearback::store::tenant::ApiKey;
 use hearback::store::{self, Direction, Store};
 use tokio::sync::{Notify, Semaphore};
@@ -198,6 +199,11 @@ impl Service {
         self.wire.0.gate.forget_permits(64);
     }
 
+    /// Looks at one page of what is marked, of each cluster.
+    pub(super) async fn plan_page(&self) {
+        self.app.reconcile_once(self.app.clock.now()).await.expect("a pass does not fail");
+    }
+
     /// Plans what should be said, and sends nothing.
     pub(super) async fn plan(&self) {
         while let Progress::More = self.app.reconcile_once(self.app.clock.now()).await.expect("a pass does not fail") {}
@@ -294,10 +300,24 @@ impl Service {
             .collect()
     }
 
+    /// What is marked to be looked at now.
+    pub(super) async fn marks(&self) -> Marks {
+        let mut marks = Marks::default();
+        for &kind in DirtyKind::ALL {
+            let due = dirty::due(&self.app.store, kind, self.app.clock.now(), 10_000).await.expect("marks can be read");
+            for mark in due {
+                match mark.subject {
+                    Subject::Customer(id) => drop(marks.customers.insert(id)),
+                    Subject::Cluster(id) => drop(marks.clusters.insert(id, mark.page_cursor)),
+                }
+            }
+        }
+        marks
+    }
+
     /// The told-truth ledger of these customers.
-    pub(super) async fn ledger(&self, customers: &[String]) -> Vec<Statement> {
-        let ids: Vec<CustomerId> = customers.iter().map(|id| id.parse().expect("a customer's id")).collect();
-        store::statement::of_customers(&self.app.read(&self.call), &ids).await.expect("the ledger can be read")
+    pub(super) async fn ledger(&self, customers: &[CustomerId]) -> Vec<Statement> {
+        store::statement::of_customers(&self.app.read(&self.call), customers).await.expect("the ledger can be read")
     }
 
     /// The sequence numbers of the tenant's history.
@@ -316,4 +336,18 @@ pub(super) struct Unfinished {
     /// When it is tried again, or its lease ends.
     pub(super) due: i64,
     pub(super) is_sending: bool,
+}
+
+/// What somebody will look at.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    pub(super) customers: BTreeSet<CustomerId>,
+    /// With the last customer that the walk over the cluster has passed.
+    pub(super) clusters: BTreeMap<ClusterId, Option<CustomerId>>,
+}
+
+impl Marks {
+    pub(super) fn is_empty(&self) -> bool {
+        self.customers.is_empty() && self.clusters.is_empty()
+    }
 }

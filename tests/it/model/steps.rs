@@ -33,6 +33,8 @@ pub(super) enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     Nothing,
+    /// One page of customers of each cluster that is marked is planned for.
+    Page,
     /// What should be said is planned, and nothing is sent.
     Plan,
     /// What was planned before is sent before anybody looks at what has changed; then everything.
@@ -132,6 +134,7 @@ fn step(focus: u8) -> impl Strategy<Value = Step> {
     let pass = prop_oneof![
         7 => Just(Pass::All),
         2 => Just(Pass::Plan),
+        1 => Just(Pass::Page),
         1 => Just(Pass::Nothing),
         2 => Just(Pass::SendFirst),
     ];
