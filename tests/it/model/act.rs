@@ -211,7 +211,7 @@ impl Play {
         if standing.is_empty() {
             return Ok(());
         }
-        let number = standing[usize::from(operation) % standing.len()];
+        let number = standing[standing.len() - 1 - usize::from(operation) % standing.len()];
         let request = proto::UndoOperationRequest {
             operation_id: self.facts.operations[number].id.clone(),
             ..Default::default()
@@ -370,7 +370,7 @@ impl Play {
         if self.facts.releases.is_empty() {
             return Ok(());
         }
-        let number = usize::from(release) % self.facts.releases.len();
+        let number = self.facts.releases.len() - 1 - usize::from(release) % self.facts.releases.len();
         let request = proto::YankReleaseRequest {
             release_id: self.facts.releases[number].id.clone(),
             reason: "it burns".to_owned(),

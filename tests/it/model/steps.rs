@@ -9,24 +9,80 @@ use super::heard::Answer;
 /// Something that happens in the world.
 #[derive(Debug, Clone)]
 pub(super) enum Action {
-    Submit { customer: u8, text: u8, version: u8, ring: u8 },
-    Move { report: u8, to: Option<u8> },
-    Merge { from: u8, into: u8 },
-    Split { cluster: u8, mask: u8 },
-    Undo { operation: u8 },
-    Link { cluster: u8, defect: u8 },
-    Unlink { cluster: u8, defect: u8 },
-    Track { defect: u8, state: u8 },
-    Release { product: u8, version: u8, planned: bool, fixes: u8 },
-    Yank { release: u8 },
-    Deploy { release: u8, ring: u8, percent: u8 },
-    RollBack { deployment: u8 },
-    Upgrade { customer: u8, product: u8, version: u8, ring: u8 },
-    OptOut { customer: u8 },
-    OptIn { customer: u8 },
-    OptOutContact { customer: u8, contact: u8 },
-    OptInContact { customer: u8, contact: u8 },
-    Wait { minutes: u16 },
+    Submit {
+        customer: u8,
+        text: u8,
+        version: u8,
+        ring: u8,
+    },
+    Move {
+        report: u8,
+        to: Option<u8>,
+    },
+    Merge {
+        from: u8,
+        into: u8,
+    },
+    Split {
+        cluster: u8,
+        mask: u8,
+    },
+    /// Counted back from the last.
+    Undo {
+        operation: u8,
+    },
+    Link {
+        cluster: u8,
+        defect: u8,
+    },
+    Unlink {
+        cluster: u8,
+        defect: u8,
+    },
+    Track {
+        defect: u8,
+        state: u8,
+    },
+    Release {
+        product: u8,
+        version: u8,
+        planned: bool,
+        fixes: u8,
+    },
+    Yank {
+        release: u8,
+    },
+    Deploy {
+        release: u8,
+        ring: u8,
+        percent: u8,
+    },
+    RollBack {
+        deployment: u8,
+    },
+    Upgrade {
+        customer: u8,
+        product: u8,
+        version: u8,
+        ring: u8,
+    },
+    OptOut {
+        customer: u8,
+    },
+    OptIn {
+        customer: u8,
+    },
+    OptOutContact {
+        customer: u8,
+        contact: u8,
+    },
+    OptInContact {
+        customer: u8,
+        contact: u8,
+    },
+    Wait {
+        minutes: u16,
+    },
 }
 
 /// What the service gets round to afterwards.
@@ -129,6 +185,11 @@ fn answer() -> impl Strategy<Value = Answer> {
     ]
 }
 
+/// An answer after which the message may have arrived, mostly.
+fn doubtful() -> impl Strategy<Value = Answer> {
+    prop_oneof![3 => Just(Answer::Unknown), 2 => Just(Answer::Crash), 1 => answer()]
+}
+
 fn step(focus: u8) -> impl Strategy<Value = Step> {
     let answers = prop_oneof![2 => Just(Vec::new()), 1 => vec(answer(), 1..3)];
     let pass = prop_oneof![
@@ -141,10 +202,119 @@ fn step(focus: u8) -> impl Strategy<Value = Step> {
     (action(focus), answers, pass).prop_map(|(action, answers, pass)| Step { action, answers, pass })
 }
 
+/// Steps that belong together: what seldom happens by chance and must go right too.
+fn steps_of(focus: u8) -> impl Strategy<Value = Vec<Step>> {
+    prop_oneof![
+        10 => step(focus).prop_map(|step| vec![step]),
+        4 => told(focus).prop_flat_map(|told| (Just(told), 0..4_u8)).prop_map(|(told, turn)| told.turn(turn)),
+        1 => (defect(), 0..2_u8).prop_map(|(defect, operation)| shared_link(defect, operation)),
+    ]
+}
+
+fn quiet(action: Action) -> Step {
+    Step { action, answers: Vec::new(), pass: Pass::All }
+}
+
+/// A customer is about to be told of a fix.
+#[derive(Debug, Clone)]
+struct Told {
+    report: Action,
+    another: Action,
+    customer: u8,
+    defect: u8,
+    /// One letter may be about two.
+    second: Option<u8>,
+    release: Action,
+    change: Action,
+    answers: Vec<Answer>,
+    state: u8,
+}
+
+fn told(focus: u8) -> impl Strategy<Value = Told> {
+    // Most have one way to be reached; those with two can be told over the wrong one.
+    let customer = prop_oneof![2 => Just(1_u8), 2 => Just(4), 1 => 0..6_u8];
+    let defects = (defect(), proptest::option::of(0..3_u8));
+    let told = (customer, text(focus), defects, 1..8_u8, vec(doubtful(), 1..4), 1..4_u8);
+    told.prop_flat_map(move |(customer, text, (defect, second), version, answers, state)| {
+        let change = prop_oneof![
+            3 => Just(Action::Yank { release: 0 }),
+            2 => (0..2_u8).prop_map(move |cluster| Action::Unlink { cluster, defect }),
+            2 => Just(Action::OptOut { customer }),
+            4 => Just(Action::OptOutContact { customer, contact: 0 }),
+            1 => (0..12_u8).prop_map(|report| Action::Move { report, to: None }),
+            1 => any::<u8>().prop_map(|mask| Action::Split { cluster: 0, mask }),
+        ];
+        change.prop_map(move |change| Told {
+            report: Action::Submit { customer, text, version: 0, ring: 0 },
+            another: Action::Submit { customer: customer + 1, text, version: 0, ring: 0 },
+            customer,
+            defect,
+            second,
+            release: Action::Release {
+                product: focus,
+                version,
+                planned: false,
+                fixes: 1 << defect | second.map_or(0, |second| 1 << second),
+            },
+            change,
+            answers: answers.clone(),
+            state,
+        })
+    })
+}
+
+impl Told {
+    /// How it comes otherwise.
+    fn turn(self, turn: u8) -> Vec<Step> {
+        let Self { report, another, customer, defect, second, release, change, answers, state } = self;
+        let mut steps = vec![quiet(report)];
+        for defect in [defect].into_iter().chain(second) {
+            steps.extend([0, 1].map(|cluster| quiet(Action::Link { cluster, defect })));
+        }
+        let release = quiet(release);
+        match turn {
+            // It is planned, and the world changes before it is sent.
+            0 => steps.extend([
+                Step { pass: Pass::Plan, ..release },
+                Step { action: change, answers: Vec::new(), pass: Pass::SendFirst },
+            ]),
+            // Nobody knows whether it has arrived, and the world changes before it is tried again.
+            1 => steps.extend([
+                Step { answers, ..release },
+                quiet(change),
+                quiet(Action::Wait { minutes: 3 }),
+                quiet(Action::Wait { minutes: 30 }),
+            ]),
+            // The tracker says something before there is a release; it is told, and the defect is open again.
+            2 => steps.extend([
+                quiet(Action::Track { defect, state }),
+                release,
+                quiet(Action::Track { defect, state }),
+                quiet(Action::Track { defect, state: 0 }),
+            ]),
+            // It was told, somebody else reports the same, and it is taken back and true once more.
+            _ => steps.extend([
+                release,
+                Step { action: another, answers: Vec::new(), pass: Pass::Nothing },
+                quiet(change),
+                quiet(Action::OptIn { customer }),
+            ]),
+        }
+        steps
+    }
+}
+
+/// Two merges bring the same link, and one of them is taken back.
+fn shared_link(defect: u8, operation: u8) -> Vec<Step> {
+    let reports = [0, 2, 4].map(|text| Action::Submit { customer: text, text, version: 0, ring: 0 });
+    let links = [0, 1].map(|cluster| Action::Link { cluster, defect });
+    let merges = [Action::Merge { from: 0, into: 2 }, Action::Merge { from: 0, into: 1 }];
+    reports.into_iter().chain(links).chain(merges).chain([Action::Undo { operation }]).map(quiet).collect()
+}
+
 /// A beginning in which some have reported, something is linked and something is released, so that not every history
 /// has to find that anew.
 fn beginning(focus: u8) -> impl Strategy<Value = Vec<Step>> {
-    let quiet = |action| Step { action, answers: Vec::new(), pass: Pass::All };
     let reports = vec((0..6_u8, text(focus), 0..3_u8), 2..6);
     let links = vec((0..3_u8, defect()), 1..4);
     (reports, links, proptest::option::of((1..8_u8, fixes()))).prop_map(move |(reports, links, release)| {
@@ -157,9 +327,9 @@ fn beginning(focus: u8) -> impl Strategy<Value = Vec<Step>> {
 }
 
 pub(super) fn history() -> impl Strategy<Value = History> {
-    let steps = (0..3_u8).prop_flat_map(|focus| (beginning(focus), vec(step(focus), 1..26)));
+    let steps = (0..3_u8).prop_flat_map(|focus| (beginning(focus), vec(steps_of(focus), 1..20)));
     (any::<bool>(), steps).prop_map(|(any_defect, (mut steps, more))| {
-        steps.extend(more);
+        steps.extend(more.into_iter().flatten());
         History { any_defect, steps }
     })
 }
