@@ -3,6 +3,7 @@
 //! A key's text and a webhook's secret are shown once, by the call that made them: neither is stored, so a replay answers
 //! without it.
 
+mod calibration;
 mod policy;
 mod product;
 

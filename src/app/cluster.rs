@@ -18,6 +18,7 @@ use crate::store::{self, Page, Reader, Txn};
 use super::{App, Call, Error, Once, Resource, defect, remembered};
 
 pub mod operation;
+pub mod search;
 
 /// Longest title, in characters.
 const MAX_TITLE: usize = 200;

@@ -21,6 +21,7 @@ use crate::matching::{self, Candidate, Decision, Features, Index, Placement, Tex
 use crate::store::report::{ReportText, Texts, texts, texts_of};
 use crate::store::{self, Reader, TenantScope};
 
+use super::calibration::learned;
 use super::{App, Error};
 
 /// Reports read at once. At the longest texts that are allowed this is 50 MB, usually less than one.
@@ -78,6 +79,8 @@ pub(crate) struct TenantIndex {
     reload: BTreeSet<ClusterId>,
     /// Inserted by a transaction that has not ended.
     unsettled: Vec<ReportId>,
+    /// How sure the matcher has to be is as the tenant's policy and people's answers have it.
+    is_taught: bool,
 }
 
 impl Default for TenantIndex {
@@ -89,6 +92,7 @@ impl Default for TenantIndex {
             apart: BTreeSet::new(),
             reload: BTreeSet::new(),
             unsettled: Vec::new(),
+            is_taught: false,
         }
     }
 }
@@ -98,6 +102,8 @@ impl Default for TenantIndex {
 struct Changes {
     reports: BTreeSet<ReportId>,
     operations: BTreeSet<OperationId>,
+    /// Somebody answered, corrected or changed the policy.
+    teach: bool,
 }
 
 impl Changes {
@@ -105,6 +111,7 @@ impl Changes {
         if event.kind == EventKind::ReportSubmitted {
             self.reports.extend(event.subject.parse::<ReportId>());
         } else {
+            self.teach = true;
             let operation = event.data.get("operation_id").and_then(serde_json::Value::as_str);
             self.operations.extend(operation.and_then(|text| text.parse::<OperationId>().ok()));
         }
@@ -127,6 +134,11 @@ impl TenantIndex {
         while let Some(&cluster) = self.reload.first() {
             self.reload_cluster(db, cluster).await?;
             self.reload.remove(&cluster);
+        }
+        if !self.is_taught {
+            let (policy, _) = store::tenant::policy(db).await?;
+            self.index.set_policy(learned(db, &policy).await?.thresholds);
+            self.is_taught = true;
         }
         Ok(())
     }
@@ -158,6 +170,7 @@ impl TenantIndex {
             let events = store::report::placements_after(db, sequence, EVENTS).await?;
             let mut changes = Changes::default();
             events.iter().for_each(|event| changes.note(event));
+            self.is_taught &= !changes.teach;
             let reports: Vec<ReportId> = changes.reports.into_iter().collect();
             for some in reports.chunks(usize::try_from(TEXTS).unwrap_or(usize::MAX)) {
                 self.insert_texts(texts_of(db, some).await?).await?;
@@ -243,12 +256,12 @@ impl TenantIndex {
         Ok(())
     }
 
-    /// Where a text would go.
-    pub(crate) fn place(&self, features: &Features) -> Placement {
-        self.index.place(features)
+    /// Where a text would go, and whom it resembles.
+    pub(crate) fn place_among(&self, features: &Features, limit: usize) -> (Placement, Vec<Candidate>) {
+        self.index.place_among(features, limit)
     }
 
-    /// Whom it resembles.
+    /// Whom a text resembles.
     pub(crate) fn candidates(&self, features: &Features, limit: usize) -> Vec<Candidate> {
         self.index.candidates(features, limit)
     }

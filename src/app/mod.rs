@@ -28,6 +28,7 @@ use crate::store::{Reader, Store, TenantScope, Txn};
 pub mod admin;
 pub mod announcement;
 pub mod auth;
+pub mod calibration;
 pub mod cluster;
 pub mod coverage;
 pub mod customer;

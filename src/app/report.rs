@@ -12,9 +12,11 @@ use crate::domain::statements::{self, CustomerFacts, Outlook, ReportFacts, World
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Violations;
 use crate::matching::{Candidate, Decision, Placement};
+use crate::store::cluster::ClusterFilter;
 use crate::store::report::{PlacedReport, ReportFilter};
 use crate::store::{self, Direction, Page, Reader};
 
+use super::cluster::search::{NEAREST, passing};
 use super::intake::{read_text, signals};
 use super::{App, Call, Error, Resource, world};
 
@@ -166,13 +168,14 @@ impl App {
         call: &Call,
         new: NewReport,
         violations: Violations,
+        filter: &ClusterFilter,
         limit: usize,
     ) -> Result<Matched, Error> {
         let product = self.check_report(call, &new, true, violations).await?;
         let db = self.read(call);
         let (new, features) = read_text(new, product).await?;
         let index = self.current_index(call.scope).await?;
-        let search = move || (index.place(&features), index.candidates(&features, limit));
+        let search = move || index.place_among(&features, NEAREST);
         let (placement, candidates) =
             tokio::task::spawn_blocking(search).await.map_err(|error| Error::Internal(Box::new(error)))?;
 
@@ -189,15 +192,9 @@ impl App {
             };
             known.fixed_in(facts, &policy, call.now)
         });
-        let ids: Vec<ClusterId> = candidates.iter().map(|candidate| candidate.cluster).collect();
-        let titles: HashMap<ClusterId, String> =
-            store::cluster::by_ids(&db, &ids).await?.into_iter().map(|cluster| (cluster.id, cluster.title)).collect();
-        let candidates = candidates.into_iter().map(|candidate| {
-            let title = titles.get(&candidate.cluster).cloned().unwrap_or_default();
-            (candidate, title)
-        });
+        let candidates = passing(&db, candidates, filter, limit).await?;
         Ok(Matched {
-            candidates: candidates.collect(),
+            candidates: candidates.into_iter().map(|(candidate, cluster)| (candidate, cluster.title)).collect(),
             known_problem: view.cluster.and_then(|cluster| known.problem(cluster)),
             fixed_in,
             missing_facts: missing_facts(&new, false),

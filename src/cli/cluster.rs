@@ -1,4 +1,4 @@
-//! `hearback cluster`: lists clusters, or shows one with its reports.
+//! `hearback cluster`: lists and searches clusters, or shows one with its reports.
 
 use super::Globals;
 use super::client::{self, CallError, Client, ClientArgs};
@@ -6,11 +6,13 @@ use super::output::{OutputFormat, Table, message, moment, print_json, print_line
 use super::report;
 use crate::grpc::proto;
 
-/// List clusters or show one.
+/// List, search or show clusters.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ClusterCommand {
     /// List clusters, newest first.
     List(List),
+    /// Find clusters by what their reports say, best first.
+    Search(Search),
     /// Show one cluster with its reports.
     Show(Show),
 }
@@ -29,6 +31,22 @@ pub(crate) struct List {
     /// `report_count desc`, `create_time desc` or `create_time`.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ORDER")]
     order_by: String,
+}
+
+/// What to look for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Search {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// A few words or a whole complaint.
+    #[arg(required = true, num_args = 1..)]
+    query: Vec<String>,
+    /// Terms joined by AND, as: state = OPEN AND report_count >= 5
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// At most this many.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50))]
+    limit: u32,
 }
 
 /// Which cluster.
@@ -50,7 +68,37 @@ pub(crate) struct Show {
 pub(crate) async fn run(command: ClusterCommand, globals: &Globals) -> anyhow::Result<()> {
     match command {
         ClusterCommand::List(list) => list.run(globals).await,
+        ClusterCommand::Search(search) => search.run(globals).await,
         ClusterCommand::Show(show) => show.run(globals).await,
+    }
+}
+
+impl Search {
+    async fn run(self, globals: &Globals) -> anyhow::Result<()> {
+        let client = self.client.client()?;
+        let request = proto::SearchClustersRequest {
+            query: self.query.join(" "),
+            filter: self.filter,
+            page_size: i32::try_from(self.limit).unwrap_or(i32::MAX),
+        };
+        let answer = client::call(request, async |request| client.clusters().search_clusters(request).await).await?;
+        if globals.output == OutputFormat::Json {
+            print_json(&message("hearback.v1.SearchClustersResponse", &answer))?;
+            return Ok(());
+        }
+        let mut table = Table::new(["CLUSTER", "SCORE", "STATE", "REPORTS", "TITLE"]);
+        for found in answer.results {
+            let cluster = found.cluster.unwrap_or_default();
+            table.row([
+                cluster.id.clone(),
+                format!("{:.2}", found.score),
+                word(cluster.state().as_str_name(), "STATE_"),
+                cluster.report_count.to_string(),
+                short(&cluster.title, 60),
+            ]);
+        }
+        table.print()?;
+        Ok(())
     }
 }
 

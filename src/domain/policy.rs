@@ -32,7 +32,7 @@ pub struct QuietHours {
 const LONGEST_JUMP_QUARTERS: i64 = 25 * 4;
 
 /// What a tenant lets be said, and how. Stored as JSON; a missing key takes its default.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Policy {
     /// Say ACKNOWLEDGED when a defect is linked.
@@ -49,7 +49,15 @@ pub struct Policy {
     pub quiet_hours: Option<QuietHours>,
     /// Time zone of customers who have none.
     pub time_zone: String,
+    /// The share of what the matcher attaches by itself that should be right.
+    pub attach_precision: f64,
+    /// Only what people answered from here on teaches the matcher; `None`: everything.
+    pub answers_since: Option<Timestamp>,
 }
+
+/// The share of what the matcher attaches by itself that should be right, unless the tenant says otherwise. A wrong
+/// attach is worse than a missed one: somebody may be told something false.
+pub const ATTACH_PRECISION: f64 = 0.95;
 
 impl Default for Policy {
     fn default() -> Self {
@@ -61,6 +69,8 @@ impl Default for Policy {
             tell_unknown_conditionally: false,
             quiet_hours: None,
             time_zone: "UTC".to_owned(),
+            attach_precision: ATTACH_PRECISION,
+            answers_since: None,
         }
     }
 }
@@ -78,6 +88,9 @@ impl Policy {
         }
         if self.time_zone.parse::<Tz>().is_err() {
             violations.add("policy.time_zone", "is not an IANA time zone; set one like Europe/Berlin");
+        }
+        if !(0.5..=0.999).contains(&self.attach_precision) {
+            violations.add("policy.attach_precision", "is not from 0.5 to 0.999; set it, or 0 for the default");
         }
         if let Some(quiet) = self.quiet_hours {
             if quiet.start_minute > 1439 || quiet.end_minute > 1439 {

@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use crate::app::Once;
 use crate::app::admin::{MAX_DISPLAY_NAME, NewApiKey, NewProduct, PolicyChange, PolicyValues, VersionedPolicy};
+use crate::app::calibration::Learned;
 use crate::domain::id::ApiKeyId;
 use crate::domain::policy::MultiDefect;
 use crate::domain::product::Product;
@@ -72,6 +73,22 @@ fn encode_policy(versioned: VersionedPolicy) -> proto::Policy {
         quiet_end_minute: policy.quiet_hours.map(|quiet| quiet.end_minute.into()),
         time_zone: policy.time_zone,
         etag: version.to_string(),
+        attach_precision: policy.attach_precision,
+    }
+}
+
+fn encode_calibration(learned: Learned) -> proto::Calibration {
+    let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    proto::Calibration {
+        attach_score: learned.thresholds.attach,
+        suggest_score: learned.thresholds.suggest,
+        slope: learned.calibration.slope,
+        offset: learned.calibration.offset,
+        confirmed_count: count(learned.confirmed),
+        rejected_count: count(learned.rejected),
+        attached_count: count(learned.attached),
+        taken_out_count: count(learned.taken_out),
+        reset_time: learned.since.map(timestamp),
     }
 }
 
@@ -142,6 +159,7 @@ fn read_policy_change(request: proto::UpdatePolicyRequest, violations: &mut Viol
         quiet_start_minute: read_minute("policy.quiet_start_minute", policy.quiet_start_minute, violations),
         quiet_end_minute: read_minute("policy.quiet_end_minute", policy.quiet_end_minute, violations),
         time_zone: policy.time_zone.trim().to_owned(),
+        attach_precision: policy.attach_precision,
         etag: policy.etag,
     };
     PolicyChange { policy: values, update_mask: request.update_mask.unwrap_or_default().paths }
@@ -303,6 +321,27 @@ impl AdminService for Api {
         let input = read_policy_change(request.into_inner(), &mut violations);
         let Once { result, replayed } = self.app.update_policy(&call, input, violations).await?;
         Ok(Response::new(proto::UpdatePolicyResponse { policy: Some(encode_policy(result)), replayed }))
+    }
+
+    async fn get_calibration(
+        &self,
+        request: Request<proto::GetCalibrationRequest>,
+    ) -> Result<Response<proto::GetCalibrationResponse>, Status> {
+        let call = self.caller(request.metadata(), Scope::Admin).await?;
+        let learned = self.app.get_calibration(&call).await?;
+        Ok(Response::new(proto::GetCalibrationResponse { calibration: Some(encode_calibration(learned)) }))
+    }
+
+    async fn reset_calibration(
+        &self,
+        request: Request<proto::ResetCalibrationRequest>,
+    ) -> Result<Response<proto::ResetCalibrationResponse>, Status> {
+        let mut violations = Violations::new();
+        let request_id = &request.get_ref().request_id;
+        let call = self.writer(request.metadata(), Scope::Admin, request_id, &mut violations).await?;
+        violations.into_result()?;
+        let Once { result, replayed } = self.app.reset_calibration(&call).await?;
+        Ok(Response::new(proto::ResetCalibrationResponse { calibration: Some(encode_calibration(result)), replayed }))
     }
 
     async fn rotate_webhook_secret(

@@ -8,13 +8,14 @@ use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use tonic::{Request, Response, Status};
 
 use crate::app::cluster::operation::{NewSplit, check_reason};
+use crate::app::cluster::search::MAX_QUERY;
 use crate::app::cluster::{ClusterChange, ClusterView};
 use crate::app::event::{EventFeed, Feed, Start, encode_token};
 use crate::app::{App, Call, Error};
 use crate::domain::cluster::{ClusterState, Operation, OperationKind};
 use crate::domain::defect::DefectRef;
 use crate::domain::event::{Event, EventKind};
-use crate::domain::filter::Operator;
+use crate::domain::filter::{Operator, Term};
 use crate::domain::id::ClusterId;
 use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
@@ -22,7 +23,7 @@ use crate::store::cluster::{ClusterFilter, ClusterOrder};
 
 use super::Api;
 use super::convert::{defect_ref, noted_id, optional_id, timestamp};
-use super::list::{Asked, ListFields, any_id, any_of, encode_page, equal, unknown_field};
+use super::list::{Asked, ListFields, any_id, any_of, encode_page, equal, read_limit, read_terms, unknown_field};
 use super::proto::{self, cluster_service_server::ClusterService};
 use super::suggestion;
 
@@ -81,17 +82,18 @@ pub(crate) fn encode_operation(operation: Operation) -> proto::Operation {
     }
 }
 
-fn read_filter(asked: &Asked<(i64, ClusterId)>, violations: &mut Violations) -> ClusterFilter {
+/// A filter of clusters, read term by term.
+pub(super) fn read_filter(terms: &[Term], violations: &mut Violations) -> ClusterFilter {
     let count = |text: &str| text.parse::<i64>().map_err(|_| "a whole number".to_owned());
     let mut filter = ClusterFilter::default();
-    for term in &asked.terms {
+    for term in terms {
         match (term.field.as_str(), term.operator) {
             ("state", _) => equal(term, &mut filter.state, any_of(ClusterState::ALL), violations),
             ("product_id", _) => equal(term, &mut filter.product, any_id, violations),
             ("defect_id", _) => equal(term, &mut filter.defect, any_id, violations),
             ("report_count", Operator::Equal) => equal(term, &mut filter.report_count, count, violations),
             ("report_count", Operator::AtLeast) => {
-                let term = crate::domain::filter::Term { operator: Operator::Equal, ..term.clone() };
+                let term = Term { operator: Operator::Equal, ..term.clone() };
                 equal(&term, &mut filter.min_report_count, count, violations);
             }
             _ => unknown_field(term, "state, product_id, defect_id or report_count", violations),
@@ -254,13 +256,33 @@ impl ClusterService for Api {
         };
         let mut violations = Violations::new();
         let asked: Asked<(i64, ClusterId)> = fields.read(&mut violations);
-        let filter = read_filter(&asked, &mut violations);
+        let filter = read_filter(&asked.terms, &mut violations);
         violations.into_result().map_err(Error::Invalid)?;
         let order = if by_impact { ClusterOrder::Impact } else { ClusterOrder::CreateTime(asked.direction) };
         let page = self.app.list_clusters(&call, &filter, order, asked.after, asked.size).await?;
         let key = |view: &ClusterView| (view.cluster.report_count, view.cluster.id);
         let (clusters, next) = encode_page(page, key, encode_cluster);
         Ok(Response::new(proto::ListClustersResponse { clusters, next_page_token: fields.next(next) }))
+    }
+
+    async fn search_clusters(
+        &self,
+        request: Request<proto::SearchClustersRequest>,
+    ) -> Result<Response<proto::SearchClustersResponse>, Status> {
+        let call = self.caller(request.metadata(), Scope::ClustersRead).await?;
+        let request = request.into_inner();
+        let mut violations = Violations::new();
+        violations.required_text("query", &request.query, MAX_QUERY);
+        let filter = read_filter(&read_terms(&request.filter, &mut violations), &mut violations);
+        let limit = read_limit("page_size", request.page_size, &mut violations);
+        violations.into_result()?;
+        let found = self.app.search_clusters(&call, &request.query, &filter, limit).await?;
+        let results = found.into_iter().map(|found| proto::SearchedCluster {
+            cluster: Some(encode_cluster(found.view)),
+            score: found.score,
+            report_id: found.report.to_string(),
+        });
+        Ok(Response::new(proto::SearchClustersResponse { results: results.collect() }))
     }
 
     async fn update_cluster(

@@ -11,6 +11,9 @@ use super::page_token;
 
 /// Most bytes of a page's items: clients refuse messages of more than 4 MiB unless told otherwise.
 const PAGE_BYTES: usize = 3_500_000;
+/// The best of a ranking that are answered unless another number is asked for, and the most.
+const BEST: usize = 10;
+const MOST: usize = 50;
 /// What the tag and the length of an item take at most.
 const ITEM_OVERHEAD: usize = 10;
 
@@ -42,6 +45,26 @@ pub(crate) fn read_page<K: DeserializeOwned>(
     (size, after)
 }
 
+/// The terms of a filter.
+pub(crate) fn read_terms(filter: &str, violations: &mut Violations) -> Vec<Term> {
+    filter::parse(filter).unwrap_or_else(|error| {
+        violations.add("filter", error.to_string());
+        Vec::new()
+    })
+}
+
+/// How many of the best are wanted, where there is no next page: 10 unless said, at most 50.
+pub(crate) fn read_limit(field: &str, count: i32, violations: &mut Violations) -> usize {
+    match usize::try_from(count) {
+        Ok(0) => BEST,
+        Ok(count) => count.min(MOST),
+        Err(_) => {
+            violations.add(field, format!("is negative; send 0 to {MOST}"));
+            BEST
+        }
+    }
+}
+
 /// What a list is asked for.
 pub(crate) struct Asked<K> {
     /// Rows of the page.
@@ -59,10 +82,7 @@ impl ListFields<'_> {
     pub(crate) fn read<K: DeserializeOwned>(&self, violations: &mut Violations) -> Asked<K> {
         let size = keep(page_token::page_size(self.page_size), violations).unwrap_or_default();
         let after = page_token::decode(self.list, self.filter, self.order_by, self.page_token);
-        let terms = filter::parse(self.filter).unwrap_or_else(|error| {
-            violations.add("filter", error.to_string());
-            Vec::new()
-        });
+        let terms = read_terms(self.filter, violations);
         let direction = match self.order_by.split_whitespace().collect::<Vec<_>>()[..] {
             [] | ["create_time", "desc"] => Direction::Descending,
             ["create_time"] | ["create_time", "asc"] => Direction::Ascending,

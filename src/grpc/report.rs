@@ -19,10 +19,12 @@ use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
 use crate::store::report::{PlacedReport, ReportFilter};
 
-use super::cluster::{cluster_state, encode_operation};
+use super::cluster::{cluster_state, encode_operation, read_filter as read_cluster_filter};
 use super::convert::{noted_id, optional_id, optional_text, read_contact_points, read_timestamp, timestamp};
 use super::coverage::encode_verdict;
-use super::list::{Asked, ListFields, any_id, any_of, any_text, encode_page, equal, unknown_field};
+use super::list::{
+    Asked, ListFields, any_id, any_of, any_text, encode_page, equal, read_limit, read_terms, unknown_field,
+};
 use super::proto::{self, report_service_server::ReportService};
 use super::{Api, status};
 
@@ -32,9 +34,6 @@ const IN_FLIGHT: usize = 512;
 const READ_AT_ONCE: usize = 64;
 /// Longest `client_token`, in characters.
 const MAX_CLIENT_TOKEN: usize = 64;
-/// Candidates of a dry run: unless asked for, and at most.
-const CANDIDATES: usize = 10;
-const MAX_CANDIDATES: usize = 50;
 
 fn read_reporter(input: &proto::Reporter, violations: &mut Violations) -> NewReporter {
     NewReporter {
@@ -368,16 +367,10 @@ impl ReportService for Api {
         let call = self.caller(request.metadata(), Scope::ReportsRead).await?;
         let request = request.into_inner();
         let mut violations = Violations::new();
-        let limit = match usize::try_from(request.candidate_count) {
-            Ok(0) => CANDIDATES,
-            Ok(count) => count.min(MAX_CANDIDATES),
-            Err(_) => {
-                violations.add("candidate_count", "is negative; send 0 to 50");
-                CANDIDATES
-            }
-        };
+        let limit = read_limit("candidate_count", request.candidate_count, &mut violations);
+        let filter = read_cluster_filter(&read_terms(&request.filter, &mut violations), &mut violations);
         let new = read_report(request.report, &mut violations);
-        let matched = self.app.match_report(&call, new, violations, limit).await?;
+        let matched = self.app.match_report(&call, new, violations, &filter, limit).await?;
         Ok(Response::new(encode_matched(matched)))
     }
 

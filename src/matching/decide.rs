@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use super::calibrate::Calibration;
 use super::exact::Rank;
 use super::measures::Measures;
 use super::model::{GATE_INPUTS, Model};
@@ -42,6 +43,13 @@ impl Policy {
     pub fn for_precision(precision: f64) -> Self {
         let attach = (2.0 * precision - 1.0).clamp(SUGGEST, 1.0);
         Self { attach, suggest: SUGGEST }
+    }
+
+    /// The same thresholds for a tenant whose people have taught how the judge's scores are to be read.
+    #[must_use]
+    pub fn calibrated(&self, calibration: &Calibration) -> Self {
+        let suggest = calibration.score(self.suggest);
+        Self { attach: calibration.score(self.attach).max(suggest), suggest }
     }
 
     /// Where the words alone already make two texts near twins, this probability is enough: two witnesses agree.

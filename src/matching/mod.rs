@@ -26,6 +26,7 @@
 //! Products: reports of two different known products never match. A report without a product matches others without one
 //! as usual; between a known and an unknown product at most a suggestion comes out.
 
+mod calibrate;
 mod decide;
 mod embed;
 mod exact;
@@ -46,6 +47,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use calibrate::{Answer, Calibration};
 pub use decide::{Candidate, Decision, Placement, Policy, Signal};
 pub use features::{Features, Text};
 pub use index::Index;

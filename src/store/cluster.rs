@@ -68,14 +68,8 @@ pub async fn by_ids(db: &Reader<'_>, ids: &[ClusterId]) -> Result<Vec<Cluster>, 
     Ok(clusters)
 }
 
-/// A page of clusters. The key of a page is the last cluster's report count and id.
-pub async fn list(
-    db: &Reader<'_>,
-    filter: &ClusterFilter,
-    order: ClusterOrder,
-    after: Option<(i64, ClusterId)>,
-    size: u64,
-) -> Result<Page<Cluster, (i64, ClusterId)>, StoreError> {
+/// What a filter lets through.
+fn passing(db: &Reader<'_>, filter: &ClusterFilter) -> Condition {
     use cluster::Column;
     let mut all = Condition::all()
         .add(Column::TenantId.eq(db.tenant()))
@@ -94,6 +88,33 @@ pub async fn list(
             .to_owned();
         all = all.add(Column::Id.in_subquery(linked));
     }
+    all
+}
+
+/// Those of these clusters that a filter lets through, in any order.
+pub async fn passing_of(
+    db: &Reader<'_>,
+    ids: &[ClusterId],
+    filter: &ClusterFilter,
+) -> Result<Vec<Cluster>, StoreError> {
+    let mut clusters = Vec::with_capacity(ids.len());
+    for chunk in chunks(ids.iter().copied()) {
+        let query = cluster::Entity::find().filter(passing(db, filter)).filter(cluster::Column::Id.is_in(chunk));
+        clusters.extend(query.all(db.db()).await?.into_iter().map(Cluster::from));
+    }
+    Ok(clusters)
+}
+
+/// A page of clusters. The key of a page is the last cluster's report count and id.
+pub async fn list(
+    db: &Reader<'_>,
+    filter: &ClusterFilter,
+    order: ClusterOrder,
+    after: Option<(i64, ClusterId)>,
+    size: u64,
+) -> Result<Page<Cluster, (i64, ClusterId)>, StoreError> {
+    use cluster::Column;
+    let mut all = passing(db, filter);
     let query = cluster::Entity::find();
     let query = match order {
         ClusterOrder::CreateTime(Direction::Ascending) => {

@@ -7,7 +7,8 @@ use sea_orm::{
 
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{ClusterId, CustomerId, OperationId, ProductId, ReportId};
-use crate::domain::report::{LoopState, Membership, Origin, Report};
+use crate::domain::report::{LoopState, Membership, Origin, PlacementDecision, Report};
+use crate::domain::time::Timestamp;
 
 use super::entity::{cluster_defect, event, membership, operation_member, report};
 use super::error::StoreError;
@@ -242,17 +243,56 @@ async fn read_texts(db: &Reader<'_>, query: sea_orm::Select<report::Entity>) -> 
     Ok(texts.collect())
 }
 
-/// What changes where reports belong.
-const MATCHING_KINDS: [EventKind; 6] = [
+/// A report that the matcher attached by likeness.
+#[derive(Debug, Clone, Copy)]
+pub struct Attached {
+    /// How sure it was.
+    pub score: f64,
+    /// Where it put the report.
+    pub put_into: ClusterId,
+    /// Where the report is now.
+    pub is_in: ClusterId,
+    /// Who put it there.
+    pub origin: Origin,
+}
+
+/// Of the last `within` reports, those that came since a moment and that the matcher attached without being certain.
+pub async fn attached_lately(db: &Reader<'_>, since: Timestamp, within: u64) -> Result<Vec<Attached>, StoreError> {
+    let last = Query::select()
+        .column(report::Column::Id)
+        .from(report::Entity)
+        .and_where(report::Column::TenantId.eq(db.tenant()))
+        .order_by(report::Column::Id, sea_orm::Order::Desc)
+        .limit(within)
+        .to_owned();
+    let rows: Vec<(f64, ClusterId, ClusterId, Origin)> = report::Entity::find()
+        .select_only()
+        .columns([report::Column::DecisionScore, report::Column::DecisionClusterId])
+        .columns([membership::Column::ClusterId, membership::Column::Origin])
+        .join(JoinType::InnerJoin, membership_of_report())
+        .filter(report::Column::Id.in_subquery(last))
+        .filter(report::Column::Decision.eq(PlacementDecision::Attach))
+        .filter(report::Column::DecisionScore.lt(1.0))
+        .filter(report::Column::CreateTime.gte(since))
+        .into_tuple()
+        .all(db.db())
+        .await?;
+    let attached = |(score, put_into, is_in, origin)| Attached { score, put_into, is_in, origin };
+    Ok(rows.into_iter().map(attached).collect())
+}
+
+/// What changes where reports belong, or how sure the matcher has to be.
+const MATCHING_KINDS: [EventKind; 7] = [
     EventKind::ReportSubmitted,
     EventKind::ReportMoved,
     EventKind::ClusterMerged,
     EventKind::ClusterSplit,
     EventKind::SuggestionResolved,
     EventKind::OperationUndone,
+    EventKind::PolicyUpdated,
 ];
 
-/// The events after a sequence number that change where reports belong, in order.
+/// The events after a sequence number that change where reports belong or how sure the matcher has to be, in order.
 pub async fn placements_after(db: &Reader<'_>, sequence: i64, limit: u64) -> Result<Vec<Event>, StoreError> {
     let rows = event::Entity::find()
         .filter(event::Column::TenantId.eq(db.tenant()))

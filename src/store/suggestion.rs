@@ -5,6 +5,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, Quer
 
 use crate::domain::id::{ClusterId, OperationId, ReportId, SuggestionId};
 use crate::domain::suggestion::{Suggestion, SuggestionState};
+use crate::domain::time::Timestamp;
 
 use super::entity::{membership, suggestion};
 use super::error::StoreError;
@@ -66,6 +67,29 @@ pub async fn list(
     let rows = query.filter(all).limit(size + 1).all(db.db()).await?;
     let suggestions = rows.into_iter().map(Suggestion::from).collect();
     Ok(Page::cut(suggestions, size, |suggestion: &Suggestion| suggestion.id))
+}
+
+/// The last answers that people gave since a moment: how sure the matcher was, and what they said.
+pub async fn answers(db: &Reader<'_>, since: Timestamp, limit: u64) -> Result<Vec<(f64, SuggestionState)>, StoreError> {
+    use suggestion::Column;
+    let mut answers = Vec::new();
+    for state in [SuggestionState::Confirmed, SuggestionState::Rejected] {
+        let rows: Vec<(SuggestionId, f64)> = suggestion::Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::Score])
+            .filter(Column::TenantId.eq(db.tenant()))
+            .filter(Column::State.eq(state))
+            .filter(Column::ResolveTime.gte(since))
+            .order_by_desc(Column::Id)
+            .limit(limit)
+            .into_tuple()
+            .all(db.db())
+            .await?;
+        answers.extend(rows.into_iter().map(|(id, score)| (id, score, state)));
+    }
+    answers.sort_unstable_by_key(|&(id, ..)| std::cmp::Reverse(id));
+    answers.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(answers.into_iter().map(|(_, score, state)| (score, state)).collect())
 }
 
 /// The suggestions without an answer about reports that are in this cluster now.

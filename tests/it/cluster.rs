@@ -172,3 +172,48 @@ async fn steps_that_make_no_sense_are_refused_with_the_reason() {
     let link = LinkDefectRequest { cluster_id: ada.cluster_id, defect: "no colon".to_owned(), ..Default::default() };
     assert_eq!(fields(&server.clusters().link_defect(link).await.expect_err("no defect")), ["defect"]);
 }
+
+async fn search(server: &Server, query: &str, filter: &str) -> Vec<SearchedCluster> {
+    let request = SearchClustersRequest { query: query.to_owned(), filter: filter.to_owned(), page_size: 0 };
+    server.clusters().search_clusters(request).await.expect("an answer").into_inner().results
+}
+
+#[tokio::test]
+async fn clusters_are_found_by_what_their_reports_say_at_once_and_wherever_they_went() {
+    let server = Server::start().await;
+    let export = server.submit(a_report().from("ada@example.org").saying("Export to PDF crashes with a logo")).await;
+    let login = server.submit(a_report().from("ben@example.org").saying("Login refuses passwords with umlauts")).await;
+    let photos =
+        server.submit(a_report().from("cy@example.org").saying("Photos appear upside down after syncing")).await;
+    for (query, expected) in [
+        ("pdf export", &export),
+        ("umlaut in my password", &login),
+        ("my pictures are upside down since the sync", &photos),
+    ] {
+        let found = search(&server, query, "").await;
+        let first = found.first().unwrap_or_else(|| panic!("{query} finds nothing"));
+        assert_eq!(first.cluster.as_ref().map(|cluster| &cluster.id), Some(&expected.cluster_id), "{query}");
+        assert_eq!(first.report_id, expected.id);
+        assert!(found.iter().all(|found| (0.0..=1.0).contains(&found.score)), "{found:?}");
+        assert!(found.is_sorted_by(|a, b| a.score >= b.score), "best first");
+    }
+
+    server.link(&export, "github:acme/app#1").await;
+    let found = search(&server, "pdf export", "state = LINKED").await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(search(&server, "pdf export", "state = LINKED AND report_count >= 2").await, []);
+
+    server.merge(&export.cluster_id, &login.cluster_id).await;
+    let found = search(&server, "pdf export", "").await;
+    let first = found.first().and_then(|found| found.cluster.as_ref()).expect("it is found");
+    assert_eq!((&first.id, &found[0].report_id), (&login.cluster_id, &export.id), "where it went");
+}
+
+#[tokio::test]
+async fn a_search_that_cannot_be_done_says_why() {
+    let server = Server::start().await;
+    let request = SearchClustersRequest { query: "  ".to_owned(), filter: "size = 3".to_owned(), page_size: -1 };
+    let refused = server.clusters().search_clusters(request).await.expect_err("nothing is right");
+    assert_eq!(fields(&refused), ["filter", "page_size", "query"]);
+    assert_eq!(search(&server, "nobody has reported anything", "").await, []);
+}

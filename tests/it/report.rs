@@ -147,7 +147,7 @@ async fn asking_whether_it_is_known_stores_nothing() {
     let ada = server.submit(a_report().from("ada@example.org")).await;
     let before = server.history("").await.len();
     let input = ReportInput { reporter: None, external_id: String::new(), source: String::new(), ..a_report().input };
-    let request = MatchReportRequest { report: Some(input), candidate_count: 5 };
+    let request = MatchReportRequest { report: Some(input), candidate_count: 5, ..Default::default() };
     let answer = server.reports().match_report(request).await.expect("an answer").into_inner();
     let placement = answer.placement.expect("a placement");
     assert_eq!(

@@ -126,3 +126,67 @@ async fn an_answer_without_an_id_or_a_word_names_both() {
     let refused = server.clusters().list_suggestions(list).await.expect_err("no such filter");
     assert_eq!(fields(&refused), ["filter", "filter"]);
 }
+
+async fn calibration(server: &Server) -> Calibration {
+    let answer = server.admin().get_calibration(GetCalibrationRequest::default()).await.expect("it").into_inner();
+    answer.calibration.expect("it")
+}
+
+#[tokio::test]
+async fn answers_move_how_sure_the_matcher_has_to_be_and_nothing_else() {
+    let server = Server::start().await;
+    let (_, bob, suggestion) = unsure(&server).await;
+    let before = calibration(&server).await;
+    assert_eq!((before.attach_score, before.suggest_score), (0.9, 0.15), "as the matcher came");
+    assert_eq!((before.slope, before.offset), (1.0, 0.0));
+
+    let rejected = server.resolve(&suggestion, Answer::Reject).await;
+    let after = calibration(&server).await;
+    assert_eq!((after.confirmed_count, after.rejected_count), (0, 1));
+    assert!(after.attach_score > before.attach_score && after.suggest_score > before.suggest_score, "{after:?}");
+    assert_eq!(home(&server, &bob).await, bob.cluster_id, "what is placed stays");
+
+    server.undo(&rejected.operation.expect("a step")).await;
+    assert_eq!(calibration(&server).await, before, "an answer that was taken back has taught nothing");
+
+    let suggestion = server.list_suggestions("state = PENDING").await.remove(0);
+    server.resolve(&suggestion, Answer::Confirm).await;
+    let bolder = calibration(&server).await;
+    assert_eq!((bolder.confirmed_count, bolder.rejected_count), (1, 0));
+    assert!(bolder.attach_score < before.attach_score, "{bolder:?}");
+
+    server.clock.advance(std::time::Duration::from_secs(1));
+    let reset = server.admin().reset_calibration(ResetCalibrationRequest::default()).await.expect("reset").into_inner();
+    let reset = reset.calibration.expect("it");
+    assert!(reset.reset_time.is_some());
+    assert_eq!(Calibration { reset_time: None, ..reset }, before, "as the matcher came");
+    assert_eq!(calibration(&server).await, reset);
+}
+
+#[tokio::test]
+async fn what_the_policy_asks_for_is_what_is_decided_by() {
+    let server = Server::start().await;
+    let wanted = async |attach_precision| {
+        server.policy(Policy { attach_precision, ..Policy::default() }, &["attach_precision"]).await;
+        calibration(&server).await.attach_score
+    };
+    let ada = a_report().from("ada@example.org").saying("The export to PDF crashes when an invoice has a logo");
+    let ada = server.submit(ada).await;
+    assert!((wanted(0.999).await - 0.998).abs() < 1e-9);
+    let bob = a_report().from("bob@example.org").saying("When there is a logo on an invoice, PDF export crashes");
+    let bob = server.submit(bob).await;
+    assert_ne!(bob.cluster_id, ada.cluster_id, "alike, and not as alike as that");
+    assert!((wanted(0.5).await - 0.15).abs() < 1e-9, "whatever may be, is");
+    let cy = a_report().from("cy@example.org").saying("Exporting an invoice with a logo to PDF crashes");
+    let cy = server.submit(cy).await;
+    assert!([ada.cluster_id, bob.cluster_id].contains(&cy.cluster_id));
+    for wrong in [0.2, 1.0, f64::NAN, -1.0] {
+        let update = UpdatePolicyRequest {
+            policy: Some(Policy { attach_precision: wrong, ..Policy::default() }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["attach_precision".to_owned()] }),
+            ..UpdatePolicyRequest::default()
+        };
+        let refused = server.admin().update_policy(update).await.expect_err("no precision");
+        assert_eq!(fields(&refused), ["policy.attach_precision"], "{wrong}");
+    }
+}

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::app::{App, Call, Error, Once, Resource};
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::policy::{MultiDefect, Policy, QuietHours};
+use crate::domain::policy::{ATTACH_PRECISION, MultiDefect, Policy, QuietHours};
 use crate::domain::violation::Violations;
 use crate::store::tenant;
 
@@ -31,6 +31,8 @@ pub struct PolicyValues {
     pub quiet_end_minute: Option<u16>,
     /// Time zone of customers who have none; empty takes UTC.
     pub time_zone: String,
+    /// The share of what the matcher attaches that should be right; 0 takes the default.
+    pub attach_precision: f64,
     /// The version that was read; empty: whatever it is.
     pub etag: String,
 }
@@ -74,11 +76,13 @@ impl PolicyChange {
                 "quiet_end_minute" => quiet_end = values.quiet_end_minute,
                 "time_zone" if values.time_zone.is_empty() => after.time_zone = Policy::default().time_zone,
                 "time_zone" => after.time_zone.clone_from(&values.time_zone),
+                "attach_precision" if values.attach_precision == 0.0 => after.attach_precision = ATTACH_PRECISION,
+                "attach_precision" => after.attach_precision = values.attach_precision,
                 unknown => violations.add(
                     "update_mask",
                     format!(
                         "has the path {unknown:?}; use acknowledge, multi_defect, approval_threshold, settle_delay, \
-                         tell_unknown_conditionally, quiet_start_minute, quiet_end_minute, time_zone"
+                         tell_unknown_conditionally, quiet_start_minute, quiet_end_minute, time_zone, attach_precision"
                     ),
                 ),
             }
@@ -102,6 +106,7 @@ impl PolicyChange {
             ("tell_unknown_conditionally", after.tell_unknown_conditionally != before.tell_unknown_conditionally),
             ("quiet_hours", after.quiet_hours != before.quiet_hours),
             ("time_zone", after.time_zone != before.time_zone),
+            ("attach_precision", after.attach_precision != before.attach_precision),
         ];
         (after, fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect())
     }
@@ -173,6 +178,7 @@ mod tests {
             quiet_start_minute: None,
             quiet_end_minute: None,
             time_zone: String::new(),
+            attach_precision: 0.0,
             etag: String::new(),
         };
         edit(&mut policy);

@@ -20,6 +20,7 @@ use crate::domain::report::{Labels, NewReporter};
 use crate::domain::scope::Scopes;
 use crate::domain::time::Timestamp;
 use crate::domain::version::VersionScheme;
+use crate::store::cluster::ClusterFilter;
 use crate::store::{PostgresOptions, Store, tenant};
 
 use super::*;
@@ -301,7 +302,11 @@ async fn law_11_a_late_reporter_hears_at_once() {
     let fixed_in = late.fixed_in.expect("there is a fix");
     assert_eq!((fixed_in.verdict, fixed_in.version.as_deref()), (Verdict::UpgradeAvailable, Some("2.4.1")));
     assert_eq!(late.known_problem.expect("known").defects.len(), 1);
-    let asked = scene.app.match_report(&scene.call, ran("", "2.4.0"), Violations::new(), 5).await.expect("matched");
+    let asked = scene
+        .app
+        .match_report(&scene.call, ran("", "2.4.0"), Violations::new(), &ClusterFilter::default(), 5)
+        .await
+        .expect("matched");
     assert_eq!(asked.fixed_in.expect("there is a fix").version.as_deref(), Some("2.4.1"));
     assert_eq!(asked.candidates.first().map(|(candidate, _)| candidate.cluster), Some(cluster));
 
@@ -315,8 +320,11 @@ async fn a_dry_run_stores_nothing() {
     let scene = Scene::new().await;
     let first = scene.report("1", CRASH).await;
     for _ in 0..2 {
-        let matched =
-            scene.app.match_report(&scene.call, report("", CRASH), Violations::new(), 5).await.expect("matched");
+        let matched = scene
+            .app
+            .match_report(&scene.call, report("", CRASH), Violations::new(), &ClusterFilter::default(), 5)
+            .await
+            .expect("matched");
         assert_eq!(matched.placement.cluster, Some(first.membership.cluster_id));
         assert_eq!(matched.known_problem.expect("known").cluster.report_count, 1);
     }

@@ -77,7 +77,7 @@ async fn first_match(server: &Process, key: &SecretString) -> anyhow::Result<()>
     let client = Client::new(endpoint(&server.address())?.connect_lazy(), key)?;
     let report = proto::ReportInput { product: String::new(), ..Workload::new(1).report(0) };
     loop {
-        let request = proto::MatchReportRequest { report: Some(report.clone()), candidate_count: 0 };
+        let request = proto::MatchReportRequest { report: Some(report.clone()), ..Default::default() };
         match client.reports().match_report(request).await {
             Ok(_) => return Ok(()),
             Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(PAUSE).await,

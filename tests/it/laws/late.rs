@@ -38,7 +38,11 @@ async fn law_11_the_answer_carries_the_known_problem_its_workaround_and_the_rele
     assert_eq!(fixed.verdict(), coverage::Verdict::UpgradeAvailable);
     assert!(!fixed.rule.is_empty());
 
-    let dry = MatchReportRequest { report: Some(a_report().version("2.4.0").input), candidate_count: 3 };
+    let dry = MatchReportRequest {
+        report: Some(a_report().version("2.4.0").input),
+        candidate_count: 3,
+        ..Default::default()
+    };
     let dry = server.reports().match_report(dry).await.expect("a match").into_inner();
     assert_eq!(dry.fixed_in.expect("it is fixed").version, "2.4.1");
     assert_eq!(dry.known_problem.expect("it is known").report_count, 3, "asking stores nothing");

@@ -109,7 +109,7 @@ pub(crate) fn requests(things: &Things) -> Vec<(String, About, Vec<u8>)> {
         Own,
         StreamReportsRequest { client_token: text("token"), report: Some(input()) }
     );
-    request!("ReportService/MatchReport", Own, MatchReportRequest { report: Some(input()), candidate_count: 0 });
+    request!("ReportService/MatchReport", Own, MatchReportRequest { report: Some(input()), ..Default::default() });
     request!("ReportService/GetReport", Thing, GetReportRequest { report_id: things_report() });
     request!("ReportService/ListReports", Own, ListReportsRequest::default());
     request!(
@@ -124,6 +124,11 @@ pub(crate) fn requests(things: &Things) -> Vec<(String, About, Vec<u8>)> {
 
     request!("ClusterService/GetCluster", Thing, GetClusterRequest { cluster_id: cluster() });
     request!("ClusterService/ListClusters", Own, ListClustersRequest::default());
+    request!(
+        "ClusterService/SearchClusters",
+        Own,
+        SearchClustersRequest { query: text("words"), ..Default::default() }
+    );
     request!(
         "ClusterService/UpdateCluster",
         Thing,
@@ -308,6 +313,8 @@ pub(crate) fn requests(things: &Things) -> Vec<(String, About, Vec<u8>)> {
             ..Default::default()
         }
     );
+    request!("AdminService/GetCalibration", Own, GetCalibrationRequest::default());
+    request!("AdminService/ResetCalibration", Own, ResetCalibrationRequest::default());
     request!("AdminService/RotateWebhookSecret", Own, RotateWebhookSecretRequest::default());
 
     let mut known: Vec<&str> = all.iter().map(|(path, ..)| path.as_str()).collect();
