@@ -4,7 +4,8 @@
 //! is spoken to in gRPC over loopback ([`load`]) with reports that differ ([`workload`]). In the same run and with the
 //! same reports an empty handler is measured, also in a process of its own ([`empty`]): what it costs is what gRPC costs
 //! here, and whatever the service costs beyond is its own. Client and servers share the machine, so the figures are of
-//! the whole, and a build without `--release` says little.
+//! the whole, and a build without `--release` says little. What matching alone costs is measured without a server
+//! ([`matching`]).
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::output::{OutputFormat, print_json, print_line};
 mod cold_start;
 mod empty;
 mod load;
+mod matching;
 mod process;
 mod workload;
 
@@ -29,6 +31,8 @@ use process::{Process, Setting};
 pub(crate) enum BenchCommand {
     /// Submit reports to a fresh server as fast as it takes them.
     Submit(SubmitArgs),
+    /// Find the place of texts among many clusters, beside what one would otherwise use.
+    Match(matching::MatchArgs),
     /// Start a server over an existing data directory and wait until it answers.
     ColdStart(cold_start::ColdStartArgs),
     /// What the service is compared with; started by `bench submit`.
@@ -81,6 +85,7 @@ enum StoreKind {
 pub(crate) async fn run(command: BenchCommand, globals: &Globals) -> anyhow::Result<()> {
     match command {
         BenchCommand::Submit(args) => args.run(globals).await,
+        BenchCommand::Match(args) => tokio::task::block_in_place(|| matching::run(&args, globals)),
         BenchCommand::ColdStart(args) => cold_start::run(args, globals).await,
         BenchCommand::EmptyServer => empty::serve().await,
     }

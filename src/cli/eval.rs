@@ -15,6 +15,7 @@ use super::Globals;
 use super::output::print_line;
 use crate::matching::{Model, Policy};
 
+pub(crate) mod calibration;
 pub(crate) mod metrics;
 pub(crate) mod stream;
 
@@ -72,6 +73,7 @@ pub(crate) fn run(args: &EvalArgs, _globals: &Globals) -> anyhow::Result<()> {
     if let Some(figures) = figures.as_object_mut() {
         figures.insert("reports_per_s".to_owned(), json!((labelled.len() as f64 / run.seconds).round()));
         figures.insert("policy".to_owned(), json!(args.policy));
+        figures.insert("calibration".to_owned(), json!(calibration::calibrated(&run.cases, &args.policy)));
         figures.insert("optimised".to_owned(), json!(!cfg!(debug_assertions)));
     }
     print_line(&serde_json::to_string_pretty(&figures)?)?;

@@ -132,21 +132,7 @@ impl Workload {
         let is_again = n > 0 && wording.below(AGAIN_ONE_IN) == 0;
         let about = if is_again { wording.below(n) } else { n };
         let problem = Problem::new(self.seed, about);
-
-        let mut body = format!("{}\n\n", wording.of(&OPENINGS));
-        if wording.below(2) == 0 {
-            body.push_str(wording.of(&FILLERS));
-            body.push(' ');
-        }
-        body.push_str(&problem.tell(&mut wording));
-        let long = 300 + wording.below(500) as usize;
-        while body.len() < long {
-            body.push(' ');
-            body.push_str(wording.of(&FILLERS));
-        }
-        body.push_str("\n\n");
-        body.push_str(wording.of(&CLOSINGS));
-
+        let body = problem.letter(&mut wording);
         let (product, versions) = PRODUCTS[problem.product];
         proto::ReportInput {
             source: "bench".to_owned(),
@@ -162,6 +148,19 @@ impl Workload {
             platform: wording.of(&PLATFORMS).to_owned(),
             ..Default::default()
         }
+    }
+
+    /// Title and body of somebody's report about problem `about`; each `teller` has words of their own.
+    pub(super) fn telling(&self, about: u64, teller: u64) -> (String, String) {
+        let mut wording = Draw(mix(self.seed ^ mix(about).rotate_left(29) ^ mix(teller)));
+        let problem = Problem::new(self.seed, about);
+        let body = problem.letter(&mut wording);
+        (problem.title(&mut wording), body)
+    }
+
+    /// One of `bound` things, the same in every run.
+    pub(super) fn pick(&self, number: u64, bound: u64) -> u64 {
+        Draw(mix(self.seed ^ mix(number ^ 0x2545_f491_4f6c_dd1d))).below(bound)
     }
 }
 
@@ -188,6 +187,24 @@ impl Problem {
             second: draw.name(),
             code: format!("{}-{}", draw.of(&SYLLABLES).to_uppercase(), 100 + draw.below(9_900)),
         }
+    }
+
+    /// What somebody writes about it.
+    fn letter(&self, wording: &mut Draw) -> String {
+        let mut body = format!("{}\n\n", wording.of(&OPENINGS));
+        if wording.below(2) == 0 {
+            body.push_str(wording.of(&FILLERS));
+            body.push(' ');
+        }
+        body.push_str(&self.tell(wording));
+        let long = 300 + wording.below(500) as usize;
+        while body.len() < long {
+            body.push(' ');
+            body.push_str(wording.of(&FILLERS));
+        }
+        body.push_str("\n\n");
+        body.push_str(wording.of(&CLOSINGS));
+        body
     }
 
     fn title(&self, wording: &mut Draw) -> String {
@@ -264,6 +281,14 @@ mod tests {
         assert_eq!(bodies.len(), 5_000);
         assert_eq!(workload.report(42), Workload::new(7).report(42));
         assert_ne!(workload.report(42), Workload::new(8).report(42));
+    }
+
+    #[test]
+    fn one_problem_is_told_in_many_words() {
+        let workload = Workload::new(7);
+        let tellings: HashSet<_> = (0..20).map(|teller| workload.telling(3, teller)).collect();
+        assert_eq!(tellings.len(), 20);
+        assert_eq!(workload.telling(3, 1), Workload::new(7).telling(3, 1));
     }
 
     #[test]
