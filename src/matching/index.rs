@@ -18,7 +18,7 @@ use super::exact::{Keys, Rank};
 use super::features::Features;
 use super::learn::{Lesson, Row};
 use super::lexical::{Document, Hit, Lexicon, Places, Query, Shown};
-use super::measures::{self, ClusterView, Measure, Measures};
+use super::measures::{self, ClusterView, Measure, Measures, UNTOLD};
 use super::model::Model;
 use super::reasons;
 use super::score::{self, Asked};
@@ -429,9 +429,8 @@ impl Index {
                 (Measure::Terms, (query.terms.len() as f64).ln_1p()),
                 (Measure::LexicalRank, rank(hit.lexical_rank)),
                 (Measure::VectorRank, rank(hit.vector_rank)),
-                (Measure::TimeKnown, f64::from(u8::from(days.is_some()))),
-                (Measure::Days, days.map_or(0.0, f64::ln_1p)),
-                (Measure::Recent, days.map_or(0.0, |days| 1.0 / (1.0 + days / 7.0))),
+                (Measure::Days, days.map_or(UNTOLD, f64::ln_1p)),
+                (Measure::Recent, days.map_or(UNTOLD, |days| 1.0 / (1.0 + days / 7.0))),
                 (Measure::Repeats, repeats),
             ] {
                 measures.set(measure, value);
@@ -481,8 +480,7 @@ impl Index {
     fn measure_clusters(&self, query: &Query<'_>, near: &mut [Near]) {
         let mut views: FxHashMap<ClusterId, (ClusterView, Vec<f32>)> = FxHashMap::default();
         for near in near.iter() {
-            let (_, wholes) =
-                views.entry(near.cluster).or_insert_with(|| (self.view(near.cluster, query), Vec::new()));
+            let (_, wholes) = views.entry(near.cluster).or_insert_with(|| (self.view(near.cluster, query), Vec::new()));
             wholes.push(near.measures.get(Measure::Whole));
         }
         let count = near.len() as f64;
@@ -492,7 +490,7 @@ impl Index {
             wholes.sort_unstable_by(|a, b| b.total_cmp(a));
             let best = &wholes[..found.min(3)];
             for (measure, value) in [
-                (Measure::ClusterDays, view.days.map_or(0.0, f64::ln_1p)),
+                (Measure::ClusterDays, view.days.map_or(UNTOLD, f64::ln_1p)),
                 (Measure::ClusterSize, f64::from(view.size).ln()),
                 (Measure::ClusterShare, found as f64 / count.max(1.0)),
                 (Measure::ClusterMean, view.mean),

@@ -61,9 +61,7 @@ pub(super) enum Measure {
     TitleLag,
     /// How near the candidate is to what else is near.
     Support,
-    /// Both times are known.
-    TimeKnown,
-    /// Days since the text was last heard, as a logarithm.
+    /// Days since the text was last heard, as a logarithm; [`UNTOLD`] if a time is not known, as the next two.
     Days,
     /// Close to 1 within days, 0 after weeks.
     Recent,
@@ -86,6 +84,10 @@ pub(super) enum Measure {
 
 /// How many there are.
 pub(super) const COUNT: usize = Measure::Repeats as usize + 1;
+
+/// The value of what is not known. To the judge it is as good as the ordinary: not to know when a report is from says
+/// nothing about the report.
+pub(super) const UNTOLD: f64 = f64::NAN;
 
 /// A candidate's measures.
 #[derive(Debug, Clone, Copy, PartialEq)]
