@@ -167,7 +167,7 @@ impl App {
         violations.into_result()?;
         let db = self.read(call);
         let product = self.product_of(&db, &new.product).await?;
-        let (new, features) = read_text(new, product).await?;
+        let (new, features) = read_text(new, product, call.now).await?;
         let index = self.current_index(call.scope).await?;
         let search = move || (index.place(&features), index.candidates(&features, limit));
         let (placement, candidates) =
