@@ -25,6 +25,7 @@ use tracing::warn;
 use crate::domain::coverage::Coverage;
 use crate::domain::id::{CustomerId, ProductId, TenantId};
 use crate::domain::report::{NewReport, PlacementDecision};
+use crate::domain::time::Timestamp;
 use crate::domain::violation::Violations;
 use crate::matching::{Features, Text};
 use crate::store::report::PlacedReport;
@@ -36,6 +37,7 @@ pub(crate) use self::batch::signals;
 
 use self::batch::{Batch, Outcome, Stored};
 use self::lane::{Job, Lane, WorkOn};
+use super::matcher::seconds;
 use super::report::{Known, KnownProblem, missing_facts};
 use super::{App, Call, Error, customer, product};
 
@@ -137,7 +139,7 @@ impl App {
     /// Checks and reads a report. Reports of one stream may be read at once, and then are not ready in their order.
     pub async fn read_report(&self, call: &Call, new: NewReport, violations: Violations) -> Result<ReadReport, Error> {
         let product = self.check_report(call, &new, false, violations).await?;
-        let (new, features) = read_text(new, product).await?;
+        let (new, features) = read_text(new, product, call.now).await?;
         Ok(ReadReport { new, product, features })
     }
 
@@ -289,11 +291,15 @@ impl App {
 }
 
 /// Reads what matching needs; a long text on a thread that may take its time.
-pub(crate) async fn read_text(new: NewReport, product: Option<ProductId>) -> Result<(NewReport, Features), Error> {
+pub(crate) async fn read_text(
+    new: NewReport,
+    product: Option<ProductId>,
+    now: Timestamp,
+) -> Result<(NewReport, Features), Error> {
     let is_long = new.title.len() + new.body.len() > LONG_TEXT;
     let read = move || {
         let text = Text { product, fingerprint: new.fingerprint.as_deref(), title: &new.title, body: &new.body };
-        let features = Features::of(&text);
+        let features = Features::of(&text).arrived(seconds(new.occurred_time, now));
         (new, features)
     };
     if is_long {

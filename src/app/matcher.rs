@@ -17,6 +17,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{ClusterId, OperationId, ReportId, TenantId};
 use crate::domain::report::Origin;
+use crate::domain::time::Timestamp;
 use crate::matching::{self, Candidate, Decision, Features, Index, Placement, Text};
 use crate::store::report::{ReportText, Texts, texts, texts_of};
 use crate::store::{self, Reader, TenantScope};
@@ -95,6 +96,12 @@ impl Default for TenantIndex {
             is_taught: false,
         }
     }
+}
+
+/// When a report is from, for the matcher, in seconds since 1970: what the caller says of it, who may import years of
+/// the past in an hour; else when it was accepted. It is evidence and orders nothing (law 16).
+pub(super) fn seconds(occurred: Option<Timestamp>, accepted: Timestamp) -> i64 {
+    occurred.unwrap_or(accepted).micros().div_euclid(1_000_000)
 }
 
 /// What a number of events ask to be looked at again.
@@ -218,6 +225,7 @@ impl TenantIndex {
                     title: &text.title,
                     body: &text.body,
                 });
+                let features = features.arrived(seconds(text.occurred_time, text.create_time));
                 (text.report_id, text.cluster_id, text.origin, features)
             });
             read.collect::<Vec<_>>()

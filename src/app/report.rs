@@ -173,7 +173,7 @@ impl App {
     ) -> Result<Matched, Error> {
         let product = self.check_report(call, &new, true, violations).await?;
         let db = self.read(call);
-        let (new, features) = read_text(new, product).await?;
+        let (new, features) = read_text(new, product, call.now).await?;
         let index = self.current_index(call.scope).await?;
         let search = move || index.place_among(&features, NEAREST);
         let (placement, candidates) =

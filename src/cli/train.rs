@@ -1,10 +1,12 @@
 //! `hearback train`: the weights of the matching engine's judge, learned from streams whose truth is known.
 //!
 //! Each pass lets the engine place every stream with the weights of the pass before, so that it learns from clusters as
-//! it makes them, with its own mistakes in them; the first pass begins with the weights that come with the program.
-//! A stream of bare messages is learned from twice, the second time with a subject, a greeting and thanks around each:
-//! else a body would be the mark of a bug tracker. Those mails only teach how sure to be, not what is nearest: their
-//! subjects are drawn by lot. The same files, in the same order, give the same weights.
+//! it makes them, with its own mistakes in them; the first pass goes by rules of thumb.
+//! A stream of bare messages is learned from once more with a subject, a greeting and thanks around each: else a body would
+//! be the mark of a bug tracker. And each stream is learned from once more without its times, or with made-up ones if it
+//! has none: else a time would be that mark. These further streams only teach how sure to be, not what is nearest: their
+//! subjects and times are drawn by lot. So do the beginnings of all streams, where little is known yet. The same files, in
+//! the same order, give the same weights.
 //!
 //! How good weights are is told only by a stream they were not learned from: leave one out, and `hearback eval` that
 //! with `--weights`.
@@ -30,7 +32,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// How often the streams are placed and learned from.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     passes: u32,
     /// Learn from the first so many reports of each stream; from all unless given.
     #[arg(long, value_name = "COUNT")]
@@ -54,16 +56,20 @@ pub(crate) fn run(args: &TrainArgs, _globals: &Globals) -> anyhow::Result<()> {
         reports.truncate(args.most.unwrap_or(usize::MAX));
         let mails = stream::as_mails(&reports);
         let name = file.display().to_string();
+        streams.push((format!("{name} otherwise timed"), true, stream::otherwise_timed(&reports)));
         streams.push((name.clone(), false, reports));
-        streams.extend(mails.map(|mails| (format!("{name} as mails"), true, mails)));
+        if let Some(mails) = mails {
+            streams.push((format!("{name} as mails otherwise timed"), true, stream::otherwise_timed(&mails)));
+            streams.push((format!("{name} as mails"), true, mails));
+        }
     }
     let policy = Policy { attach: args.attach, ..Policy::default() };
     let teaching = Teaching { seed: args.seed, ..Teaching::default() };
-    let mut model = Model::shipped();
+    let mut model = Arc::new(Model::unlearned());
     // What was learned from stays: weights that only know the mistakes of the last ones go to and fro.
-    let (mut lessons, mut mails): (Vec<Vec<Lesson>>, Vec<Vec<Lesson>>) = (Vec::new(), Vec::new());
+    let (mut lessons, mut further): (Vec<Vec<Lesson>>, Vec<Vec<Lesson>>) = (Vec::new(), Vec::new());
     for pass in 1..=args.passes {
-        for (name, is_mail, reports) in &streams {
+        for (name, is_further, reports) in &streams {
             let run = stream::run(reports, policy, Arc::clone(&model), true);
             let found = metrics(&run.cases);
             eprintln!(
@@ -73,9 +79,10 @@ pub(crate) fn run(args: &TrainArgs, _globals: &Globals) -> anyhow::Result<()> {
                 found.decision.attached,
                 found.decision.agreement.precision
             );
-            if *is_mail { &mut mails } else { &mut lessons }.push(run.lessons);
+            further.push(stream::young(reports, policy, &model));
+            if *is_further { &mut further } else { &mut lessons }.push(run.lessons);
         }
-        model = Arc::new(teach(&slices(&lessons), &slices(&mails), &teaching));
+        model = Arc::new(teach(&slices(&lessons), &slices(&further), &teaching));
     }
     std::fs::write(&args.out, model.to_text()).with_context(|| format!("{} cannot be written", args.out.display()))?;
     print_line(&format!("weights written to {}", args.out.display()))?;

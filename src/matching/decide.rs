@@ -163,6 +163,8 @@ pub(super) struct Near {
 pub(super) struct Evidence {
     pub(super) exact: Vec<Exact>,
     pub(super) near: Vec<Near>,
+    /// Where the index keeps what was found and not compared, best first.
+    pub(super) rest: Vec<u32>,
     /// The clusters a person set the text's exact twins apart from.
     pub(super) apart: BTreeSet<ClusterId>,
 }
@@ -212,9 +214,19 @@ impl Standing {
     }
 }
 
-/// The clusters in the running, best first, each once; barred ones left out. And what the best of those that are alike
-/// was judged by.
-pub(super) fn standings(policy: &Policy, model: &Model, evidence: &Evidence) -> (Vec<Standing>, Option<Verdict>) {
+/// The clusters in the running.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    /// Best first, each once; barred ones left out.
+    pub(super) standings: Vec<Standing>,
+    /// What the best of those that are alike was judged by.
+    pub(super) verdict: Option<Verdict>,
+    /// The clusters people keep the text away from.
+    pub(super) barred: BTreeSet<ClusterId>,
+}
+
+/// Judges by all that speaks for and against.
+pub(super) fn judge(policy: &Policy, model: &Model, evidence: &Evidence) -> Judgement {
     let barred = barred(evidence);
     let exact = evidence.exact.iter().map(|exact| Standing {
         cluster: exact.cluster,
@@ -259,7 +271,7 @@ pub(super) fn standings(policy: &Policy, model: &Model, evidence: &Evidence) -> 
     all.sort_by(Standing::order);
     let mut seen = BTreeSet::new();
     all.retain(|standing| seen.insert(standing.cluster));
-    (all, verdict)
+    Judgement { standings: all, verdict, barred }
 }
 
 /// How the likeliest cluster was judged.

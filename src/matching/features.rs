@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::embed::{self, Vector};
 use super::signature::Signature;
-use super::text::{self, Kind, Token, hash};
+use super::text::{self, Kind, Token};
 use crate::domain::id::ProductId;
 
 /// How much more a word counts in the title than in the body.
@@ -23,7 +21,7 @@ const USUAL_BODY: f64 = 60.0;
 /// A body without title says its problem within so many tokens.
 const HEAD_TOKENS: usize = 12;
 /// Distinct terms kept of one text, title first. More describe a pasted log, not the problem.
-const MAX_TERMS: usize = 400;
+pub(super) const MAX_TERMS: usize = 400;
 /// Characters of a title that are compared by threes.
 const MOST_TRIGRAMS: usize = 96;
 /// An odd number of well mixed bits.
@@ -181,11 +179,8 @@ fn trigrams(text: &str) -> Box<[u16]> {
     let mut runs = Vec::with_capacity(MOST_TRIGRAMS);
     let mut last = [' '; 2];
     for c in text.chars().take(MOST_TRIGRAMS).chain([' ']) {
-        let mut bytes = [0; 12];
-        for (four, c) in bytes.chunks_exact_mut(4).zip([last[0], last[1], c]) {
-            four.copy_from_slice(&u32::from(c).to_le_bytes());
-        }
-        runs.push(hash(&bytes) as u16);
+        let [first, second, third] = [last[0], last[1], c].map(u64::from);
+        runs.push(((first | second << 21 | third << 42).wrapping_mul(MIX) >> 48) as u16);
         last = [last[1], c];
     }
     runs.sort_unstable();
@@ -193,26 +188,36 @@ fn trigrams(text: &str) -> Box<[u16]> {
     runs.into()
 }
 
-#[derive(Default)]
 struct Count<'t> {
+    key: u64,
     text: &'t str,
-    kind: Option<Kind>,
+    kind: Kind,
     title: f64,
     body: f64,
     head: bool,
-    place: usize,
 }
 
 /// Weighs the distinct terms of a text by BM25F. What a person wrote counts more than what was pasted.
 fn weigh(title: &[Token], body: &[Token]) -> (Box<[Term]>, Box<str>) {
-    let mut counts: FxHashMap<u64, Count<'_>> = FxHashMap::default();
-    counts.reserve(title.len() + body.len());
+    let mut counted: Vec<Count<'_>> = Vec::with_capacity((title.len() + body.len()).min(2 * MAX_TERMS));
+    // Keys are well mixed already: where the count of a key stands, one more than its place.
+    let mut slots = vec![0_u32; (2 * (title.len() + body.len()) + 1).next_power_of_two()];
+    let mask = slots.len() - 1;
     let mut body_length = 0.0;
     for (place, token) in title.iter().chain(body).enumerate() {
         let in_title = place < title.len();
-        let count = counts.entry(token.key).or_insert_with(|| Count { text: &token.text, place, ..Count::default() });
+        let mut slot = token.key as usize & mask;
+        while slots[slot] != 0 && counted[slots[slot] as usize - 1].key != token.key {
+            slot = (slot + 1) & mask;
+        }
+        if slots[slot] == 0 {
+            let (key, text, kind) = (token.key, &*token.text, token.kind);
+            counted.push(Count { key, text, kind, title: 0.0, body: 0.0, head: false });
+            slots[slot] = counted.len() as u32;
+        }
+        let count = &mut counted[slots[slot] as usize - 1];
         // The same text read as a piece here and whole there counts as the stronger.
-        count.kind = count.kind.max(Some(token.kind));
+        count.kind = count.kind.max(token.kind);
         count.head |= in_title || title.is_empty() && place < HEAD_TOKENS;
         if in_title {
             count.title += 1.0;
@@ -221,8 +226,6 @@ fn weigh(title: &[Token], body: &[Token]) -> (Box<[Term]>, Box<str>) {
             body_length += token.zone.weight();
         }
     }
-    let mut counted: Vec<(u64, Count<'_>)> = counts.into_iter().collect();
-    counted.sort_unstable_by_key(|(_, count)| count.place);
     counted.truncate(MAX_TERMS);
 
     let title_norm = 1.0 - B_TITLE + B_TITLE * title.len() as f64 / USUAL_TITLE;
@@ -230,13 +233,13 @@ fn weigh(title: &[Token], body: &[Token]) -> (Box<[Term]>, Box<str>) {
     let mut texts = String::new();
     let mut terms: Vec<Term> = counted
         .into_iter()
-        .map(|(key, count)| {
-            let kind = count.kind.unwrap_or(Kind::Function);
+        .map(|count| {
+            let kind = count.kind;
             let frequency = TITLE_BOOST * count.title / title_norm + count.body / body_norm;
             let start = texts.len() as u32;
             texts.push_str(count.text);
             Term {
-                key,
+                key: count.key,
                 start,
                 length: count.text.len() as u32,
                 kind,

@@ -8,20 +8,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::decide::{
-    self, Candidate, Evidence, Exact, Ground, Key, Near, Placement, Policy, Signal, Standing, Verdict,
+    self, Candidate, Evidence, Exact, Ground, Judgement, Key, Near, Placement, Policy, Signal, Standing, Verdict,
 };
 use super::embed::Probe;
 use super::exact::{Keys, Rank};
 use super::features::Features;
 use super::learn::{Lesson, Row};
-use super::lexical::{Document, Lexicon, Query, Shown};
-use super::measures::{self, ClusterView, Measure, Measures};
+use super::lexical::{Document, Hit, Lexicon, Places, Query, Shown};
+use super::measures::{self, ClusterView, Measure, Measures, UNTOLD};
 use super::model::Model;
 use super::reasons;
-use super::score;
+use super::score::{self, Asked};
 use super::signature::Signature;
 use crate::domain::id::{ClusterId, ReportId};
 
@@ -33,9 +33,10 @@ const KEPT: usize = 2 * EXEMPLARS;
 const IMAGINED_REPORTS: f64 = 30.0;
 /// The nearest candidates that the others are compared with.
 const SUPPORTERS: usize = 8;
-/// Exemplars that are compared from the list by words, and as many from the list by meaning. The right one is rarely
-/// further down.
-const COMPARED: usize = 50;
+/// Exemplars that are found by words, and as many by meaning. The right one is rarely further down.
+const FOUND: usize = 50;
+/// What a candidate's score is beside the last of those that were compared, if it was not.
+const UNCOMPARED: f64 = 0.5;
 
 /// One tenant's memory of its reports: a cache of what the database says, never a second truth.
 #[derive(Debug)]
@@ -319,30 +320,43 @@ impl Index {
     pub fn place(&self, features: &Features) -> Placement {
         let query = self.lexicon.query(features);
         let evidence = self.evidence(features, &query, true);
-        let (standings, verdict) = decide::standings(&self.policy, &self.model, &evidence);
-        self.placement(features, &query, &evidence, &standings, verdict.as_ref())
+        self.placement(features, &query, &evidence, &decide::judge(&self.policy, &self.model, &evidence))
     }
 
     /// The clusters a text may belong to, best first, each once. Those that people keep it away from are left out.
     pub fn candidates(&self, features: &Features, limit: usize) -> Vec<Candidate> {
         let evidence = self.evidence(features, &self.lexicon.query(features), false);
-        let (standings, _) = decide::standings(&self.policy, &self.model, &evidence);
-        Self::best(&standings, limit)
+        self.best(&evidence, &decide::judge(&self.policy, &self.model, &evidence), limit)
     }
 
     /// Both at once, for little more than one.
     pub fn place_among(&self, features: &Features, limit: usize) -> (Placement, Vec<Candidate>) {
         let query = self.lexicon.query(features);
         let evidence = self.evidence(features, &query, false);
-        let (standings, verdict) = decide::standings(&self.policy, &self.model, &evidence);
-        let placement = self.placement(features, &query, &evidence, &standings, verdict.as_ref());
-        (placement, Self::best(&standings, limit))
+        let judgement = decide::judge(&self.policy, &self.model, &evidence);
+        (self.placement(features, &query, &evidence, &judgement), self.best(&evidence, &judgement, limit))
     }
 
-    fn best(standings: &[Standing], limit: usize) -> Vec<Candidate> {
+    /// The best clusters: those that were judged, and then those that were found and not compared.
+    fn best(&self, evidence: &Evidence, judgement: &Judgement, limit: usize) -> Vec<Candidate> {
         let candidate =
             |best: &Standing| Candidate { cluster: best.cluster, report: best.rank.report, score: best.score };
-        standings.iter().take(limit).map(candidate).collect()
+        let mut best: Vec<Candidate> = judgement.standings.iter().take(limit).map(candidate).collect();
+        if best.len() == limit {
+            return best;
+        }
+        let least = best.last().map_or(0.0, |last| last.score);
+        let mut seen: FxHashSet<ClusterId> = best.iter().map(|candidate| candidate.cluster).collect();
+        for shown in evidence.rest.iter().filter_map(|&slot| self.lexicon.shown(slot)) {
+            if !judgement.barred.contains(&shown.cluster) && seen.insert(shown.cluster) {
+                let report = self.wording(shown).best().report;
+                best.push(Candidate { cluster: shown.cluster, report, score: least * UNCOMPARED });
+                if best.len() == limit {
+                    break;
+                }
+            }
+        }
+        best
     }
 
     fn placement(
@@ -350,12 +364,12 @@ impl Index {
         features: &Features,
         query: &Query<'_>,
         evidence: &Evidence,
-        standings: &[Standing],
-        verdict: Option<&Verdict>,
+        judgement: &Judgement,
     ) -> Placement {
-        let best = standings.first();
+        let best = judgement.standings.first();
+        let verdict = judgement.verdict.as_ref();
         Placement {
-            decision: decide::decide(&self.policy, standings),
+            decision: decide::decide(&self.policy, &judgement.standings),
             score: best.map_or(0.0, |best| best.score),
             signals: best.map_or_else(Vec::new, |best| self.signals(features, query, evidence, best, verdict)),
         }
@@ -365,10 +379,11 @@ impl Index {
     pub fn study(&self, features: &Features, limit: usize) -> (Placement, Vec<Candidate>, Lesson) {
         let query = self.lexicon.query(features);
         let evidence = self.evidence(features, &query, false);
-        let (standings, verdict) = decide::standings(&self.policy, &self.model, &evidence);
-        let placement = self.placement(features, &query, &evidence, &standings, verdict.as_ref());
+        let judgement = decide::judge(&self.policy, &self.model, &evidence);
+        let placement = self.placement(features, &query, &evidence, &judgement);
         let row = |near: &Near| Row::new(near.rank.report, near.cluster, near.measures);
-        (placement, Self::best(&standings, limit), Lesson::new(evidence.near.iter().map(row).collect()))
+        let lesson = Lesson::new(evidence.near.iter().map(row).collect());
+        (placement, self.best(&evidence, &judgement, limit), lesson)
     }
 
     /// Collects what speaks for and against. Where an exact match decides anyway, the search is left out if `exact_will_do`.
@@ -385,34 +400,37 @@ impl Index {
         if features.says_something() && !(exact_will_do && decided) {
             let stacks = features.stack().into_iter().flat_map(|stack| self.stacks.holders(stack));
             evidence.exact.extend(stacks.map(|(cluster, rank)| Exact { cluster, rank, key: Key::Stack }));
-            evidence.near = self.measured(query, &evidence.exact);
+            evidence.near = self.measured(query, &evidence.exact, &mut evidence.rest);
         }
         evidence
     }
 
     /// Finds what may be the same and measures it.
-    fn measured(&self, query: &Query<'_>, exact: &[Exact]) -> Vec<Near> {
-        let probe = query.vector.probe();
+    fn measured(&self, query: &Query<'_>, exact: &[Exact], rest: &mut Vec<u32>) -> Vec<Near> {
+        let asked = Asked::of(query);
         let most_idf = self.lexicon.most_idf();
         let repeated = self.report_count().saturating_sub(self.cluster_count()) as f64;
         let repeats = repeated / (self.report_count() as f64 + IMAGINED_REPORTS);
-        let mut near = self.lexicon.search(query, COMPARED, |hit, shown, places| {
+        // What a person set apart speaks by every text that is like it.
+        let crucial = |shown: &Shown| self.keys.texts.is_apart(shown.signature);
+        let measure = |hit: &Hit, shown: &Shown, places: &Places| {
             let wording = self.wording(shown);
-            let comparison = score::compare(&self.lexicon, places, query, &shown.document);
+            let comparison = score::compare(&self.lexicon, places, query, &asked, &shown.document);
             let mut measures = comparison.measures(most_idf);
             let same_stack = exact.iter().any(|exact| exact.key == Key::Stack && exact.cluster == shown.cluster);
             let days = measures::days(query.time, wording.latest);
+            let runs = &shown.document.trigrams;
+            let alike = measures::overlap(query.trigrams.len(), runs.len(), places.shared_runs(runs));
             let rank = |rank: u32| if rank == 0 { 0.0 } else { 1.0 / f64::from(rank) };
             for (measure, value) in [
-                (Measure::Cosine, f64::from(probe.cosine(&shown.document.vector))),
-                (Measure::Trigrams, measures::overlap(query.trigrams, &shown.document.trigrams)),
+                (Measure::Cosine, f64::from(hit.cosine)),
+                (Measure::Trigrams, alike),
                 (Measure::SameStack, f64::from(u8::from(same_stack))),
                 (Measure::Terms, (query.terms.len() as f64).ln_1p()),
                 (Measure::LexicalRank, rank(hit.lexical_rank)),
                 (Measure::VectorRank, rank(hit.vector_rank)),
-                (Measure::TimeKnown, f64::from(u8::from(days.is_some()))),
-                (Measure::Days, days.map_or(0.0, f64::ln_1p)),
-                (Measure::Recent, days.map_or(0.0, |days| 1.0 / (1.0 + days / 7.0))),
+                (Measure::Days, days.map_or(UNTOLD, f64::ln_1p)),
+                (Measure::Recent, days.map_or(UNTOLD, |days| 1.0 / (1.0 + days / 7.0))),
                 (Measure::Repeats, repeats),
             ] {
                 measures.set(measure, value);
@@ -425,12 +443,13 @@ impl Index {
                 slot: hit.slot,
                 measures,
             }
-        });
+        };
+        let mut near = self.lexicon.search(query, FOUND, crucial, measure, rest);
         let mut all: Vec<Measures> = near.iter().map(|near| near.measures).collect();
         measures::relate(&mut all);
         near.iter_mut().zip(all).for_each(|(near, measures)| near.measures = measures);
         self.measure_support(&mut near);
-        self.measure_clusters(query, &probe, &mut near);
+        self.measure_clusters(query, &mut near);
         near
     }
 
@@ -458,11 +477,10 @@ impl Index {
     }
 
     /// Measures what the candidates' clusters add.
-    fn measure_clusters(&self, query: &Query<'_>, probe: &Probe, near: &mut [Near]) {
+    fn measure_clusters(&self, query: &Query<'_>, near: &mut [Near]) {
         let mut views: FxHashMap<ClusterId, (ClusterView, Vec<f32>)> = FxHashMap::default();
         for near in near.iter() {
-            let (_, wholes) =
-                views.entry(near.cluster).or_insert_with(|| (self.view(near.cluster, query, probe), Vec::new()));
+            let (_, wholes) = views.entry(near.cluster).or_insert_with(|| (self.view(near.cluster, query), Vec::new()));
             wholes.push(near.measures.get(Measure::Whole));
         }
         let count = near.len() as f64;
@@ -472,7 +490,7 @@ impl Index {
             wholes.sort_unstable_by(|a, b| b.total_cmp(a));
             let best = &wholes[..found.min(3)];
             for (measure, value) in [
-                (Measure::ClusterDays, view.days.map_or(0.0, f64::ln_1p)),
+                (Measure::ClusterDays, view.days.map_or(UNTOLD, f64::ln_1p)),
                 (Measure::ClusterSize, f64::from(view.size).ln()),
                 (Measure::ClusterShare, found as f64 / count.max(1.0)),
                 (Measure::ClusterMean, view.mean),
@@ -484,10 +502,10 @@ impl Index {
         }
     }
 
-    fn view(&self, cluster: ClusterId, query: &Query<'_>, probe: &Probe) -> ClusterView {
+    fn view(&self, cluster: ClusterId, query: &Query<'_>) -> ClusterView {
         let Some(home) = self.clusters.get(&cluster) else { return ClusterView::default() };
         let shown = home.texts.iter().take(EXEMPLARS).filter_map(|text| text.slot);
-        let mut cosines: Vec<f32> = shown.map(|slot| probe.cosine(&self.lexicon.document(slot).vector)).collect();
+        let mut cosines: Vec<f32> = shown.map(|slot| query.probe.cosine(&self.lexicon.document(slot).vector)).collect();
         cosines.sort_unstable_by(|a, b| b.total_cmp(a));
         let mean = |cosines: &[f32]| f64::from(cosines.iter().sum::<f32>()) / cosines.len().max(1) as f64;
         ClusterView {
@@ -529,8 +547,9 @@ impl Index {
         let document = self.lexicon.document(near.slot);
         let mut signals = Vec::new();
         if let Some(verdict) = verdict {
-            let shared = |strong: bool| score::shared_terms(features, query, document, strong);
-            signals = reasons::of(&self.model, &verdict.inputs, &near.measures, shared);
+            let name = |places: &Places| score::shared_terms(features, query, places, document);
+            let shared = self.lexicon.with_places(query, name);
+            signals = reasons::of(&self.model, &verdict.inputs, &near.measures, &shared);
             // Of equals another one may stand first.
             let rest = best.score - capped - verdict.probability;
             if rest != 0.0 {
@@ -593,14 +612,19 @@ impl Index {
                     (Some(document), None) => {
                         let signature = wording.key.signature;
                         let document = Arc::clone(document);
-                        wording.slot =
-                            self.lexicon.show(Shown { cluster, signature, words: wording.key.words, document });
+                        let shown = Shown { cluster, signature, words: wording.key.words, document };
+                        wording.slot = self.lexicon.show(shown, wording.latest);
                     }
                     (None, _) => stale = true,
                     (Some(_), Some(_)) => {}
                 }
             } else if let Some(slot) = wording.slot.take() {
                 self.lexicon.hide(slot);
+            }
+            if wording.key == changed
+                && let Some(slot) = wording.slot
+            {
+                self.lexicon.set_latest(slot, wording.latest);
             }
             if place >= KEPT
                 && !pinned

@@ -8,10 +8,11 @@ use crate::domain::id::{ClusterId, ReportId};
 
 /// Numbers that look random and are the same in every run.
 #[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    /// The same seed gives the same numbers.
+    pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -23,7 +24,7 @@ impl Dice {
     }
 
     /// From 0 up to 1.
-    pub(super) fn unit(&mut self) -> f32 {
+    pub fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1 << 24) as f32
     }
 
@@ -66,20 +67,20 @@ pub(super) struct Pupil {
 impl Pupil {
     /// A network that knows nothing but the scale of its inputs.
     pub(super) fn new<'r>(inputs: usize, course: &Course, rows: impl Iterator<Item = (&'r [f32], f32)>) -> Self {
-        let (mut sum, mut square, mut total) = (vec![0.0_f64; inputs], vec![0.0_f64; inputs], 0.0_f64);
+        let (mut sum, mut square, mut total) = (vec![0.0_f64; inputs], vec![0.0_f64; inputs], vec![0.0_f64; inputs]);
         for (row, weight) in rows {
             let weight = f64::from(weight);
-            total += weight;
-            for ((sum, square), &value) in sum.iter_mut().zip(&mut square).zip(row) {
-                *sum += weight * f64::from(value);
-                *square += weight * f64::from(value) * f64::from(value);
+            for (at, &value) in row.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
+                total[at] += weight;
+                sum[at] += weight * f64::from(value);
+                square[at] += weight * f64::from(value) * f64::from(value);
             }
         }
         let mut dice = Dice::new(course.seed);
-        let mean: Vec<f32> = sum.iter().map(|sum| (sum / total.max(1e-9)) as f32).collect();
+        let mean: Vec<f32> = sum.iter().zip(&total).map(|(sum, total)| (sum / total.max(1e-9)) as f32).collect();
         let scale = (0..inputs)
             .map(|at| {
-                let deviation = (square[at] / total.max(1e-9) - f64::from(mean[at]).powi(2)).max(0.0).sqrt();
+                let deviation = (square[at] / total[at].max(1e-9) - f64::from(mean[at]).powi(2)).max(0.0).sqrt();
                 if deviation > 1e-4 { (1.0 / deviation) as f32 } else { 0.0 }
             })
             .collect();
@@ -205,7 +206,7 @@ pub struct Teaching {
 
 impl Default for Teaching {
     fn default() -> Self {
-        Self { rounds: 8, seed: 1 }
+        Self { rounds: 10, seed: 1 }
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use rustc_hash::FxHashMap;
 
-use super::embed::Vector;
+use super::embed::{Probe, Vector};
 use super::features::Features;
+use super::measures;
 use super::postings::{self, Found, Postings};
 use super::signature::Signature;
 use super::text::Kind;
@@ -55,6 +56,15 @@ pub(super) struct Shown {
     pub(super) document: Arc<Document>,
 }
 
+/// Runs of three characters are this many.
+const RUNS: usize = 1 << 16;
+/// Documents that are handed out to be compared; more would rarely change who is first.
+const COMPARED: usize = 24;
+/// What a cosine is worth beside the logarithm of a rank, and what a logarithm of days takes away, where documents are
+/// chosen that are compared.
+const COSINE_WORTH: f32 = 10.0;
+const DAYS_WORTH: f32 = 0.8;
+
 impl Shown {
     /// Its place among equals, whenever it came.
     fn order(&self) -> u64 {
@@ -66,10 +76,9 @@ impl Shown {
 #[derive(Debug)]
 struct Entry {
     key: u64,
-    text: Box<str>,
-    generic: bool,
     /// How many learned documents name it.
     learned: u32,
+    generic: bool,
 }
 
 /// A term of the text that is looked for.
@@ -92,19 +101,57 @@ pub(super) struct Query<'f> {
     pub(super) has_body: bool,
     pub(super) vector: &'f Vector,
     pub(super) trigrams: &'f [u16],
+    pub(super) probe: Probe,
     pub(super) time: Option<i64>,
     pub(super) terms: Vec<QueryTerm>,
 }
 
-/// Where the terms of a query stand in it, by the vocabulary's numbers: one more than the place, 0 where the query has no
-/// such term.
-#[derive(Debug, Default)]
-pub(super) struct Places(Vec<u32>);
+/// What a query has, laid out so that many documents can be held against it.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// By the vocabulary's numbers: one more than the place of the term in the query, 0 where it has no such term.
+    terms: Vec<u32>,
+    /// By the runs of three characters: a bit for each that the query has.
+    runs: Vec<u64>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { terms: Vec::new(), runs: vec![0; RUNS / 64] }
+    }
+}
 
 impl Places {
     /// Where in the query a document's term stands.
     pub(super) fn of(&self, id: u32) -> Option<usize> {
-        (self.0[id as usize] as usize).checked_sub(1)
+        (self.terms[id as usize] as usize).checked_sub(1)
+    }
+
+    /// How many of these distinct runs the query has.
+    pub(super) fn shared_runs(&self, runs: &[u16]) -> usize {
+        let has = |run: &u16| (self.runs[usize::from(*run) / 64] >> (run % 64) & 1) as usize;
+        runs.iter().map(has).sum()
+    }
+
+    fn lay_out(&mut self, query: &Query<'_>, vocabulary: usize) {
+        self.terms.resize(vocabulary, 0);
+        for (place, term) in query.terms.iter().enumerate() {
+            if let Some(id) = term.id {
+                self.terms[id as usize] = place as u32 + 1;
+            }
+        }
+        for run in query.trigrams {
+            self.runs[usize::from(*run) / 64] |= 1 << (run % 64);
+        }
+    }
+
+    fn clear(&mut self, query: &Query<'_>) {
+        for id in query.terms.iter().filter_map(|term| term.id) {
+            self.terms[id as usize] = 0;
+        }
+        for run in query.trigrams {
+            self.runs[usize::from(*run) / 64] = 0;
+        }
     }
 }
 
@@ -117,6 +164,8 @@ struct Scratch {
     wanted: Vec<(u32, f32)>,
     found: Vec<Found>,
     nearest: Vec<Nearest>,
+    hit_of: FxHashMap<u32, usize>,
+    hits: Vec<(f32, u64, Hit)>,
 }
 
 /// Vocabulary, documents and postings.
@@ -127,11 +176,15 @@ pub(super) struct Lexicon {
     free_ids: Vec<u32>,
     /// By term: the logarithm of how many documents have it, with those that are imagined. A comparison asks for many.
     commonness: Vec<f32>,
+    /// By term: whether it is everybody's word.
+    generic: Vec<bool>,
     postings: Postings,
     vectors: Vectors,
     /// The shown documents by their slots, and their products beside them: a search asks for many of those.
     shown: Vec<Option<Shown>>,
     products: Vec<Option<ProductId>>,
+    /// When each was last heard.
+    latest: Vec<Option<i64>>,
     scratch: Mutex<Scratch>,
 }
 
@@ -159,16 +212,12 @@ impl Lexicon {
             .iter()
             .map(|term| {
                 let id = self.id_of(term.key, || features.term_text(term));
-                self.entries[id as usize].learned += 1;
-                let generic = self.entries[id as usize].generic;
-                DocumentTerm { id, weight: term.weight, kind: term.kind, head: term.head, generic }
+                let entry = &mut self.entries[id as usize];
+                entry.learned += 1;
+                DocumentTerm { id, weight: term.weight, kind: term.kind, head: term.head, generic: entry.generic }
             })
             .collect();
         let length = terms.iter().map(|term| term.weight * term.weight).sum::<f32>().sqrt();
-        self.commonness.resize(self.entries.len(), 0.0);
-        for term in &terms {
-            self.commonness[term.id as usize] = commonness(self.postings.frequency(term.id), term.generic);
-        }
         Arc::new(Document {
             product: features.product(),
             has_body: features.has_body(),
@@ -183,13 +232,18 @@ impl Lexicon {
         if let Some(&id) = self.by_key.get(&key) {
             return id;
         }
-        let text = text();
-        let entry = Entry { key, text: text.into(), generic: words::is_generic(text), learned: 0 };
+        let generic = words::is_generic(text());
+        let entry = Entry { key, generic, learned: 0 };
         let id = self.free_ids.pop().unwrap_or(self.entries.len() as u32);
-        match self.entries.get_mut(id as usize) {
-            Some(free) => *free = entry,
-            None => self.entries.push(entry),
+        let at = id as usize;
+        if at == self.entries.len() {
+            self.entries.push(entry);
+            self.commonness.push(0.0);
+            self.generic.push(generic);
+        } else {
+            (self.entries[at], self.generic[at]) = (entry, generic);
         }
+        self.commonness[at] = commonness(0, generic);
         self.by_key.insert(key, id);
         id
     }
@@ -201,14 +255,13 @@ impl Lexicon {
             entry.learned -= 1;
             if entry.learned == 0 {
                 self.by_key.remove(&entry.key);
-                entry.text = Box::default();
                 self.free_ids.push(term.id);
             }
         }
     }
 
     /// Lets a learned document be found. Returns where it is kept; `None` if there is no room for another one.
-    pub(super) fn show(&mut self, shown: Shown) -> Option<u32> {
+    pub(super) fn show(&mut self, shown: Shown, latest: Option<i64>) -> Option<u32> {
         let length = shown.document.length.max(f32::MIN_POSITIVE);
         let impact = |term: &DocumentTerm| (term.weight / length * 255.0).round().clamp(1.0, 255.0) as u8;
         let terms: Vec<(u32, u8)> = shown.document.terms.iter().map(|term| (term.id, impact(term))).collect();
@@ -219,9 +272,15 @@ impl Lexicon {
         if at == self.shown.len() {
             self.shown.push(None);
             self.products.push(None);
+            self.latest.push(None);
         }
-        (self.shown[at], self.products[at]) = (Some(shown), product);
+        (self.shown[at], self.products[at], self.latest[at]) = (Some(shown), product, latest);
         Some(slot)
+    }
+
+    /// Tells when a shown document was last heard.
+    pub(super) fn set_latest(&mut self, slot: u32, latest: Option<i64>) {
+        self.latest[slot as usize] = latest;
     }
 
     /// The exact inverse of [`Lexicon::show`].
@@ -255,7 +314,6 @@ impl Lexicon {
 
     /// Counts again who has a document's terms.
     fn count_terms(&mut self, document: &Document) {
-        self.commonness.resize(self.entries.len(), 0.0);
         for term in &document.terms {
             self.commonness[term.id as usize] = commonness(self.postings.frequency(term.id), term.generic);
         }
@@ -272,25 +330,20 @@ impl Lexicon {
 
     /// Looks a text's terms up.
     pub(super) fn query<'f>(&self, features: &'f Features) -> Query<'f> {
+        let ln_of_all = self.ln_of_all();
+        let (unknown, unknown_generic) = (self.idf_of(0, false), self.idf_of(0, true));
         let terms = features
             .terms()
             .iter()
             .enumerate()
             .map(|(at, term)| {
                 let id = self.by_key.get(&term.key).copied();
-                let (documents, generic) = match id {
-                    Some(id) => (self.postings.frequency(id), self.entries[id as usize].generic),
-                    None => (0, words::is_generic(features.term_text(term))),
+                let (idf, generic) = match id {
+                    Some(id) => (self.idf_beside(ln_of_all, id), self.generic[id as usize]),
+                    None if words::is_generic(features.term_text(term)) => (unknown_generic, true),
+                    None => (unknown, false),
                 };
-                QueryTerm {
-                    at,
-                    id,
-                    kind: term.kind,
-                    head: term.head,
-                    weight: f64::from(term.weight),
-                    generic,
-                    idf: self.idf_of(documents, generic),
-                }
+                QueryTerm { at, id, kind: term.kind, head: term.head, weight: f64::from(term.weight), generic, idf }
             })
             .collect();
         Query {
@@ -298,27 +351,36 @@ impl Lexicon {
             has_body: features.has_body(),
             vector: features.vector(),
             trigrams: features.trigrams(),
+            probe: features.vector().probe(),
             time: features.time(),
             terms,
         }
     }
 
-    /// Finds the `limit` documents that share the most of the query's telling terms, and the `limit` nearest by what
-    /// they are about; none whose product differs. Hands each to `judge` with what it needs to compare. As long as the
-    /// nearest are looked for among all, nothing depends on the order of arrival.
-    pub(super) fn search<T>(
-        &self,
-        query: &Query<'_>,
-        limit: usize,
-        mut judge: impl FnMut(&Hit, &Shown, &Places) -> T,
-    ) -> Vec<T> {
-        let mut scratch = self.scratch.lock().unwrap_or_else(|poisoned| {
+    fn scratch(&self) -> std::sync::MutexGuard<'_, Scratch> {
+        self.scratch.lock().unwrap_or_else(|poisoned| {
             // A search that panicked did not tidy up behind it.
             let mut scratch = poisoned.into_inner();
             *scratch = Scratch::default();
             scratch
-        });
-        let Scratch { places, postings, vectors, wanted, found, nearest } = &mut *scratch;
+        })
+    }
+
+    /// Finds the `limit` documents that share the most of the query's telling terms, and the `limit` nearest by what
+    /// they are about; none whose product differs. Of these, [`COMPARED`] are handed to `judge` with what it needs to
+    /// compare: those that promise the most by their ranks, their cosines and their times. The slots of the others are
+    /// put into `rest`, best first. If any of them is `crucial`, all are handed over. As long as the nearest are looked
+    /// for among all, nothing depends on the order of arrival.
+    pub(super) fn search<T>(
+        &self,
+        query: &Query<'_>,
+        limit: usize,
+        crucial: impl Fn(&Shown) -> bool,
+        mut judge: impl FnMut(&Hit, &Shown, &Places) -> T,
+        rest: &mut Vec<u32>,
+    ) -> Vec<T> {
+        let mut scratch = self.scratch();
+        let Scratch { places, postings, vectors, wanted, found, nearest, hit_of, hits } = &mut *scratch;
         wanted.clear();
         wanted.extend(query.terms.iter().filter_map(|term| Some((term.id?, (term.weight * term.idf) as f32))));
         let accept = |slot: u32| match (query.product, self.products[slot as usize]) {
@@ -327,38 +389,59 @@ impl Lexicon {
         };
         self.postings.search(postings, wanted, limit, accept, found);
         let vector = |slot: u32| &self.document(slot).vector;
-        self.vectors.search(vectors, query.vector, limit, accept, vector, nearest);
+        self.vectors.search(vectors, query.vector, &query.probe, limit, accept, vector, nearest);
 
-        let mut hits: Vec<Hit> = Vec::with_capacity(found.len() + nearest.len());
-        let mut by_slot: FxHashMap<u32, usize> = FxHashMap::default();
+        hits.clear();
+        hit_of.clear();
         // Equal ones share their rank, so that nobody is ahead by chance.
         let mut rank = 0;
         for (at, one) in found.iter().enumerate() {
             rank = if at > 0 && found[at - 1].score == one.score { rank } else { at as u32 + 1 };
-            by_slot.insert(one.slot, hits.len());
-            hits.push(Hit { slot: one.slot, lexical_rank: rank, vector_rank: 0 });
+            hit_of.insert(one.slot, hits.len());
+            hits.push((0.0, 0, Hit { slot: one.slot, lexical_rank: rank, vector_rank: 0, cosine: 0.0 }));
         }
         for (at, one) in nearest.iter().enumerate() {
             rank = if at > 0 && nearest[at - 1].cosine == one.cosine { rank } else { at as u32 + 1 };
-            let hit = *by_slot.entry(one.slot).or_insert_with(|| {
-                hits.push(Hit { slot: one.slot, lexical_rank: 0, vector_rank: 0 });
+            let hit = *hit_of.entry(one.slot).or_insert_with(|| {
+                hits.push((0.0, 0, Hit { slot: one.slot, lexical_rank: 0, vector_rank: 0, cosine: 0.0 }));
                 hits.len() - 1
             });
-            hits[hit].vector_rank = rank;
+            (hits[hit].2.vector_rank, hits[hit].2.cosine) = (rank, one.cosine);
         }
-
-        places.0.resize(self.entries.len(), 0);
-        for (place, term) in query.terms.iter().enumerate() {
-            if let Some(id) = term.id {
-                places.0[id as usize] = place as u32 + 1;
+        hits.retain_mut(|(promise, order, hit)| {
+            let Some(shown) = self.shown.get(hit.slot as usize).and_then(Option::as_ref) else { return false };
+            if hit.vector_rank == 0 {
+                hit.cosine = query.probe.cosine(&shown.document.vector);
             }
-        }
-        let shown = hits.iter().filter_map(|hit| Some((hit, self.shown.get(hit.slot as usize)?.as_ref()?)));
-        let judged = shown.map(|(hit, shown)| judge(hit, shown, places)).collect();
-        for id in query.terms.iter().filter_map(|term| term.id) {
-            places.0[id as usize] = 0;
-        }
+            let rank = if hit.lexical_rank == 0 { limit as u32 + limit as u32 / 5 } else { hit.lexical_rank };
+            let days = measures::days(query.time, self.latest[hit.slot as usize]).map_or(0.0, f64::ln_1p) as f32;
+            *promise = COSINE_WORTH * hit.cosine - DAYS_WORTH * days - ln(f64::from(rank)) as f32;
+            *order = shown.order();
+            true
+        });
+        hits.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2.slot).cmp(&(b.1, b.2.slot))));
+        let shown = |hit: &Hit| self.shown[hit.slot as usize].as_ref();
+        let has_crucial = hits.iter().any(|(.., hit)| shown(hit).is_some_and(&crucial));
+        let compared = if has_crucial { hits.len() } else { COMPARED.min(hits.len()) };
+        rest.extend(hits[compared..].iter().map(|(.., hit)| hit.slot));
+        places.lay_out(query, self.entries.len());
+        let judged = hits[..compared].iter().filter_map(|(.., hit)| Some(judge(hit, shown(hit)?, places))).collect();
+        places.clear(query);
         judged
+    }
+
+    /// Lays the query out once more, to look at a document that was found.
+    pub(super) fn with_places<T>(&self, query: &Query<'_>, look: impl FnOnce(&Places) -> T) -> T {
+        let Scratch { places, .. } = &mut *self.scratch();
+        places.lay_out(query, self.entries.len());
+        let seen = look(places);
+        places.clear(query);
+        seen
+    }
+
+    /// What is shown in a slot.
+    pub(super) fn shown(&self, slot: u32) -> Option<&Shown> {
+        self.shown.get(slot as usize)?.as_ref()
     }
 }
 
@@ -368,4 +451,5 @@ pub(super) struct Hit {
     pub(super) slot: u32,
     pub(super) lexical_rank: u32,
     pub(super) vector_rank: u32,
+    pub(super) cosine: f32,
 }

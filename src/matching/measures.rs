@@ -61,9 +61,7 @@ pub(super) enum Measure {
     TitleLag,
     /// How near the candidate is to what else is near.
     Support,
-    /// Both times are known.
-    TimeKnown,
-    /// Days since the text was last heard, as a logarithm.
+    /// Days since the text was last heard, as a logarithm; [`UNTOLD`] if a time is not known, as the next two.
     Days,
     /// Close to 1 within days, 0 after weeks.
     Recent,
@@ -86,6 +84,10 @@ pub(super) enum Measure {
 
 /// How many there are.
 pub(super) const COUNT: usize = Measure::Repeats as usize + 1;
+
+/// The value of what is not known. To the judge it is as good as the ordinary: not to know when a report is from says
+/// nothing about the report.
+pub(super) const UNTOLD: f64 = f64::NAN;
 
 /// A candidate's measures.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,15 +118,9 @@ pub(super) struct ClusterView {
     pub(super) days: Option<f64>,
 }
 
-/// How alike two sets of runs are; both in order.
-pub(super) fn overlap(one: &[u16], other: &[u16]) -> f64 {
-    let (mut i, mut j, mut shared) = (0, 0, 0);
-    while let (Some(a), Some(b)) = (one.get(i), other.get(j)) {
-        shared += usize::from(a == b);
-        i += usize::from(a <= b);
-        j += usize::from(b <= a);
-    }
-    let all = one.len() + other.len() - shared;
+/// How alike two sets are, by their sizes and what they share.
+pub(super) fn overlap(one: usize, other: usize, shared: usize) -> f64 {
+    let all = one + other - shared;
     if all == 0 { 0.0 } else { shared as f64 / all as f64 }
 }
 

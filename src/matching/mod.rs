@@ -51,7 +51,7 @@ pub use calibrate::{Answer, Calibration};
 pub use decide::{Candidate, Decision, Placement, Policy, Signal};
 pub use features::{Features, Text};
 pub use index::Index;
-pub use learn::{Lesson, Teaching, teach};
+pub use learn::{Dice, Lesson, Teaching, teach};
 pub use model::Model;
 pub use signature::Signature;
 

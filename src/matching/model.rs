@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
-use super::measures::{COUNT, Measures};
+use super::measures::{COUNT, Measure, Measures};
 
 /// What the gate is told beside the measures of the best candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,27 @@ impl Model {
     /// The weights that come with the program.
     pub fn shipped() -> Arc<Self> {
         Arc::clone(&SHIPPED)
+    }
+
+    /// A judge that has learned nothing: it goes by the rules of thumb and the vectors.
+    pub fn unlearned() -> Self {
+        let network = |inputs: usize, bias: f32, trusted: &[(usize, f32)]| {
+            let mut direct = vec![0.0; inputs];
+            trusted.iter().for_each(|&(at, weight)| direct[at] = weight);
+            Network {
+                inputs,
+                hidden: 1,
+                mean: vec![0.0; inputs],
+                scale: vec![1.0; inputs],
+                first: vec![0.0; inputs],
+                first_bias: vec![0.0],
+                second: vec![0.0],
+                direct,
+                bias,
+            }
+        };
+        let trusted = [(Measure::Rules as usize, 6.0), (Measure::Cosine as usize, 6.0)];
+        Self { ranker: network(COUNT, 0.0, &trusted), gate: network(GATE_INPUTS, -7.0, &trusted) }
     }
 
     /// The candidates' clusters, likeliest first, and what the ranker says of each candidate. `clusters` names the
@@ -214,10 +235,11 @@ impl Network {
         })
     }
 
-    /// The inputs as the network sees them.
+    /// The inputs as the network sees them. What is not known is ordinary.
     pub(super) fn normal(&self, raw: &[f32], normal: &mut [f32]) {
         for (at, value) in normal.iter_mut().enumerate() {
-            *value = ((raw[at] - self.mean[at]) * self.scale[at]).clamp(-FURTHEST, FURTHEST);
+            let known = ((raw[at] - self.mean[at]) * self.scale[at]).clamp(-FURTHEST, FURTHEST);
+            *value = if known.is_nan() { 0.0 } else { known };
         }
     }
 

@@ -28,7 +28,7 @@ use list::{List, WINDOW, WINDOW_BITS};
 
 /// Postings read for a query, and one more for every [`DOCUMENTS_FOR_ONE`] documents, but not more than [`MOST_EXTRA`]:
 /// what is looked for is buried deeper in a larger index. A quarter of a millisecond at the most.
-const SCANNED: usize = 36_000;
+const SCANNED: usize = 24_000;
 const DOCUMENTS_FOR_ONE: usize = 8;
 const MOST_EXTRA: usize = 160_000;
 /// A term that more than one document in so many has finds nobody by itself: it is looked up in what others found, unless
@@ -40,7 +40,7 @@ const FEWEST: usize = 4;
 /// No query reads more postings than this, unless its single best term has more.
 const MOST_SCANNED: usize = 500_000;
 /// Documents whose score is completed.
-const KEPT: usize = 192;
+const KEPT: usize = 128;
 /// Weights of a query are rounded to this many steps.
 const WEIGHT_STEPS: f32 = 2_047.0;
 /// A longer query is cut, so that sums fit into 32 bits. The text pipeline cuts long before.

@@ -43,7 +43,7 @@ const GROUPS: &[(&str, &[usize])] = &[
     ("differing_numbers", &[M::NumbersDiffer as usize, M::NumbersShared as usize]),
     ("differing_platforms", &[M::FacetsDiffer as usize, M::FacetsShared as usize]),
     ("differing_codes", &[M::CodesDiffer as usize]),
-    ("time", &[M::TimeKnown as usize, M::Days as usize, M::Recent as usize, M::ClusterDays as usize]),
+    ("time", &[M::Days as usize, M::Recent as usize, M::ClusterDays as usize]),
     (
         "cluster",
         &[
@@ -66,13 +66,8 @@ const GROUPS: &[(&str, &[usize])] = &[
 /// A reason that moved the probability by less is left out, and what it moved is given to the next.
 const LEAST: f64 = 0.002;
 
-/// The reasons of a verdict. `shared` names the shared terms, all or only codes and identifiers.
-pub(super) fn of(
-    model: &Model,
-    inputs: &[f32; GATE_INPUTS],
-    measures: &Measures,
-    shared: impl Fn(bool) -> String,
-) -> Vec<Signal> {
+/// The reasons of a verdict. `shared` names the shared terms, all and only codes and identifiers.
+pub(super) fn of(model: &Model, inputs: &[f32; GATE_INPUTS], measures: &Measures, shared: &[String; 2]) -> Vec<Signal> {
     let gate = &model.gate;
     let (mut normal, mut known) = ([0.0; GATE_INPUTS], [0.0; GATE_INPUTS]);
     let mut units = vec![0.0; gate.hidden];
@@ -85,25 +80,25 @@ pub(super) fn of(
         let now =
             if at + 1 == GROUPS.len() { model.probability(inputs) } else { logistic(gate.answer(&normal, &mut units)) };
         if (now - last).abs() >= LEAST || at + 1 == GROUPS.len() {
-            signals.push(Signal { name, weight: now - last, detail: detail(name, measures, &shared) });
+            signals.push(Signal { name, weight: now - last, detail: detail(name, measures, shared) });
             last = now;
         }
     }
     signals
 }
 
-fn detail(name: &str, measures: &Measures, shared: &impl Fn(bool) -> String) -> String {
+fn detail(name: &str, measures: &Measures, [shared, strong]: &[String; 2]) -> String {
     let percent = |measure: Measure| measures.get(measure) * 100.0;
     match name {
-        "shared_terms" => shared(false),
+        "shared_terms" => shared.clone(),
         "title" => format!("titles are {:.0} % alike", percent(M::Title)),
         "meaning" => format!("they mean the same to {:.0} %", percent(M::Cosine)),
-        "strong_terms" => shared(true),
+        "strong_terms" => strong.clone(),
         "differing_terms" => "telling words of one title that the other report has or lacks".to_owned(),
         "differing_numbers" => differs(measures, M::NumbersDiffer, "numbers or versions"),
         "differing_platforms" => differs(measures, M::FacetsDiffer, "platforms"),
         "differing_codes" => differs(measures, M::CodesDiffer, "error codes"),
-        "time" if measures.get(M::TimeKnown) == 0.0 => "nobody knows how long ago the other came".to_owned(),
+        "time" if measures.get(M::Days).is_nan() => "nobody knows how long ago the other came".to_owned(),
         "time" => format!("the other came {:.0} days before", measures.get(M::Days).exp_m1()),
         "cluster" => format!(
             "a cluster of {:.0}, whose reports mean the same to {:.0} %",

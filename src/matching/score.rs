@@ -5,10 +5,8 @@
 //! itself with 1, and a long text is not like everything. Upon that a few adjustments that a person can follow: how
 //! alike the titles are, shared codes and identifiers, and numbers, platforms or codes that differ.
 
-use rustc_hash::FxHashMap;
-
-use super::features::Features;
-use super::lexical::{Document, Lexicon, Places, Query, QueryTerm};
+use super::features::{Features, MAX_TERMS};
+use super::lexical::{Document, Lexicon, Places, Query};
 use super::measures::{Measure, Measures};
 use super::text::Kind;
 
@@ -95,33 +93,76 @@ impl Sides {
     }
 }
 
+/// What of a text is the same whatever it is compared with.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    own: f64,
+    own_head: f64,
+    numbers: u32,
+    facets: u32,
+    codes: u32,
+    /// The places of its title's telling terms, the most telling first.
+    telling: Vec<(u32, f64)>,
+}
+
+impl Asked {
+    pub(super) fn of(query: &Query<'_>) -> Self {
+        let mut asked = Self::default();
+        for (place, term) in (0..).zip(&query.terms) {
+            asked.own += term.idf * term.weight * term.weight;
+            if term.head {
+                asked.own_head += term.idf * term.kind.weight();
+                if names_a_thing(term.kind) && !term.generic {
+                    asked.telling.push((place, term.idf));
+                }
+            }
+            match term.kind {
+                Kind::Number if term.head => asked.numbers += 1,
+                Kind::Facet if term.head => asked.facets += 1,
+                Kind::Code => asked.codes += 1,
+                _ => {}
+            }
+        }
+        asked.telling.sort_by(|a, b| b.1.total_cmp(&a.1));
+        asked
+    }
+}
+
+/// A set of places in a query.
+#[derive(Default)]
+struct Met([u64; MAX_TERMS.div_ceil(64)]);
+
+impl Met {
+    fn add(&mut self, place: usize) {
+        self.0[place / 64] |= 1 << (place % 64);
+    }
+
+    fn has(&self, place: usize) -> bool {
+        self.0[place / 64] >> (place % 64) & 1 == 1
+    }
+}
+
 /// Compares a text with a document.
-pub(super) fn compare(lexicon: &Lexicon, places: &Places, query: &Query<'_>, document: &Document) -> Comparison {
+pub(super) fn compare(
+    lexicon: &Lexicon,
+    places: &Places,
+    query: &Query<'_>,
+    text: &Asked,
+    document: &Document,
+) -> Comparison {
     let (mut shared, mut shared_head) = (0.0, 0.0);
-    let (mut own, mut own_head) = (0.0, 0.0);
+    let &Asked { own, own_head, .. } = text;
     let (mut other, mut other_head) = (0.0, 0.0);
-    let (mut numbers, mut facets, mut codes) = (Sides::default(), Sides::default(), Sides::default());
+    let sides = |query| Sides { query, ..Sides::default() };
+    let (mut numbers, mut facets, mut codes) = (sides(text.numbers), sides(text.facets), sides(text.codes));
     let mut comparison = Comparison {
         long: query.has_body && document.has_body,
         size: query.terms.len().min(document.terms.len()) as f64,
         product_unknown: query.product.is_some() != document.product.is_some(),
         ..Comparison::default()
     };
-
-    for term in &query.terms {
-        own += term.idf * term.weight * term.weight;
-        if term.head {
-            own_head += term.idf * term.kind.weight();
-        }
-        match term.kind {
-            Kind::Number if term.head => numbers.query += 1,
-            Kind::Facet if term.head => facets.query += 1,
-            Kind::Code => codes.query += 1,
-            _ => {}
-        }
-    }
     let ln_of_all = lexicon.ln_of_all();
-    let mut met = vec![false; query.terms.len()];
+    let mut met = Met::default();
     let mut unshared_document: f64 = 0.0;
     for term in &document.terms {
         let weight = f64::from(term.weight);
@@ -143,7 +184,7 @@ pub(super) fn compare(lexicon: &Lexicon, places: &Places, query: &Query<'_>, doc
             }
             continue;
         };
-        met[place] = true;
+        met.add(place);
         let asked = &query.terms[place];
         shared += idf * weight * asked.weight;
         if term.kind.max(asked.kind) >= Kind::Word {
@@ -170,13 +211,7 @@ pub(super) fn compare(lexicon: &Lexicon, places: &Places, query: &Query<'_>, doc
             Kind::Part | Kind::Function => {}
         }
     }
-    let unshared_query = query
-        .terms
-        .iter()
-        .zip(met)
-        .filter(|(term, met)| !met && term.head && names_a_thing(term.kind) && !term.generic)
-        .map(|(term, _)| term.idf)
-        .fold(0.0, f64::max);
+    let unshared_query = text.telling.iter().find(|&&(place, _)| !met.has(place as usize)).map_or(0.0, |&(_, idf)| idf);
     comparison.unshared = unshared_query.min(unshared_document);
     (comparison.unshared_query, comparison.unshared_document) = (unshared_query, unshared_document);
     comparison.contained = if own.min(other) > 0.0 { (shared / own.min(other)).min(1.5) } else { 0.0 };
@@ -272,20 +307,26 @@ impl Comparison {
     }
 }
 
-/// Names the shared terms that weigh most, or of those the codes and identifiers.
-pub(super) fn shared_terms(features: &Features, query: &Query<'_>, document: &Document, only_strong: bool) -> String {
-    let wanted = |kind: Kind| !only_strong || matches!(kind, Kind::Code | Kind::Identifier);
-    let asked: FxHashMap<u32, &QueryTerm> = query.terms.iter().filter_map(|term| Some((term.id?, term))).collect();
-    let mut shared: Vec<(f64, &str)> = document
+/// Names the shared terms that weigh most: of all, and of the codes and identifiers.
+pub(super) fn shared_terms(
+    features: &Features,
+    query: &Query<'_>,
+    places: &Places,
+    document: &Document,
+) -> [String; 2] {
+    let is_strong = |kind: Kind| matches!(kind, Kind::Code | Kind::Identifier);
+    let mut shared: Vec<(f64, bool, &str)> = document
         .terms
         .iter()
         .filter_map(|term| {
-            let asked = asked.get(&term.id)?;
+            let asked = &query.terms[places.of(term.id)?];
             let worth = asked.idf * asked.weight * f64::from(term.weight);
-            wanted(term.kind.max(asked.kind)).then(|| (worth, features.term_text(&features.terms()[asked.at])))
+            Some((worth, is_strong(term.kind.max(asked.kind)), features.term_text(&features.terms()[asked.at])))
         })
         .collect();
-    shared.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.cmp(right)));
-    let names: Vec<&str> = shared.iter().take(NAMED_TERMS).map(|&(_, text)| text).collect();
-    names.join(", ")
+    shared.sort_by(|(a, _, left), (b, _, right)| b.total_cmp(a).then(left.cmp(right)));
+    [false, true].map(|only_strong| {
+        let named = shared.iter().filter(|(_, strong, _)| *strong || !only_strong);
+        named.take(NAMED_TERMS).map(|&(.., text)| text).collect::<Vec<_>>().join(", ")
+    })
 }

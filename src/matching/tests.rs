@@ -76,6 +76,50 @@ fn lay_words_for_the_same_problem_attach() {
     }
 }
 
+/// Scores of texts that say the same problem, each in an index of a few others: without times, and with so many seconds
+/// between what is known and what comes.
+fn scores_by_time(seconds: i64) -> Vec<(&'static str, f64, f64)> {
+    const NOW: i64 = 1_700_000_000;
+    let known = [
+        EXPORT,
+        "I cannot log in since the last update",
+        "My invoice shows the wrong VAT rate",
+        "Pictures are not uploading to the gallery",
+    ];
+    let mut timed = Index::new(Policy::default());
+    for (n, text) in (1..).zip(known) {
+        timed.insert(report(n), cluster(n), false, &title(text).arrived(NOW - seconds));
+    }
+    let untimed = index(&known);
+    let asked = [
+        "exporting a pdf makes the app crash",
+        "The app crashed while exporting to PDF!",
+        "after the last update I can't sign in",
+        "wrong VAT rate on my invoices",
+        "uploading photos to the gallery does not work",
+    ];
+    let scores =
+        asked.map(|text| (text, untimed.place(&title(text)).score, timed.place(&title(text).arrived(NOW)).score));
+    scores.into()
+}
+
+#[test]
+fn one_crash_reported_twice_within_a_minute_is_one_crash() {
+    for (text, without, with) in scores_by_time(60) {
+        assert!(with >= without.min(0.6), "{text}: {without} without times, {with} with");
+    }
+}
+
+#[test]
+fn when_reports_are_from_says_little_of_whether_they_are_the_same() {
+    for seconds in [0, 60, 3_600, 86_400, 7 * 86_400] {
+        for (text, without, with) in scores_by_time(seconds) {
+            let apart = (with - without).abs();
+            assert!(apart < 0.15, "{text}, after {seconds} s: {without} without times, {with} with");
+        }
+    }
+}
+
 #[test]
 fn a_subject_that_says_little_leaves_the_word_to_the_body() {
     let text = |title, body| Features::of(&Text { product: None, fingerprint: None, title, body });

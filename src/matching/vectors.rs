@@ -8,22 +8,23 @@
 //!
 //! A document may go at any time. Nothing is trained, nothing is rebuilt.
 
-use super::embed::{DIMENSIONS, Vector};
+use super::embed::{DIMENSIONS, Probe, Vector};
 
 /// Leading numbers that are looked at first.
 const HEAD: usize = 64;
 /// How many are compared in full.
-const RESCORED: usize = 160;
+const RESCORED: usize = 96;
 /// Up to so many documents lie in one list.
 const FLAT: usize = 6_000;
 /// A list is split when it has more, once there are lists.
 const FULL: usize = 256;
 /// Documents that a search reads at least, in the nearest lists, if there are so many.
-const READ: usize = 4_000;
+const READ: usize = 2_000;
 /// Rounds of finding the two centres of a list that is split.
 const ROUNDS: usize = 4;
 
-type Head = [i8; HEAD];
+/// Leading numbers, in the width in which they are multiplied.
+type Head = [i16; HEAD];
 
 /// The shown documents' vectors.
 #[derive(Debug, Default)]
@@ -129,8 +130,7 @@ impl Vectors {
     }
 
     fn nearest_list(&self, head: &Head) -> usize {
-        let probe = head.map(i16::from);
-        let nearness = |list: &List| dot(&probe, &list.centre.head) as f32 * list.centre.scale;
+        let nearness = |list: &List| dot(head, &list.centre.head) as f32 * list.centre.scale;
         let mut best = (0, f32::NEG_INFINITY);
         for (at, list) in self.lists.iter().enumerate() {
             let near = nearness(list);
@@ -170,6 +170,7 @@ impl Vectors {
         &self,
         scratch: &mut Scratch,
         wanted: &Vector,
+        probe: &Probe,
         limit: usize,
         accept: impl Fn(u32) -> bool,
         vector: impl Fn(u32) -> &'v Vector,
@@ -182,12 +183,12 @@ impl Vectors {
         let Scratch { near, best } = scratch;
         best.clear();
         near.clear();
-        let probe = head(wanted).map(i16::from);
+        let wanted = head(wanted);
         if self.lists.len() > 1 {
             near.extend(
                 (0..)
                     .zip(&self.lists)
-                    .map(|(at, list)| (-(dot(&probe, &list.centre.head) as f32) * list.centre.scale, at)),
+                    .map(|(at, list)| (-(dot(&wanted, &list.centre.head) as f32) * list.centre.scale, at)),
             );
             near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         } else {
@@ -198,7 +199,7 @@ impl Vectors {
         for &(_, list) in near.iter() {
             let Some(List { heads, entries, .. }) = self.lists.get(list as usize) else { break };
             for (head, entry) in heads.iter().zip(entries) {
-                let cosine = dot(&probe, head) as f32 * entry.scale;
+                let cosine = dot(&wanted, head) as f32 * entry.scale;
                 if cosine >= least && accept(entry.slot) {
                     best.push(Nearest { slot: entry.slot, cosine, key: entry.key });
                     if best.len() >= 4 * kept {
@@ -213,7 +214,6 @@ impl Vectors {
             }
         }
         keep_best(best, kept);
-        let probe = wanted.probe();
         for nearest in best.iter_mut() {
             nearest.cosine = probe.cosine(vector(nearest.slot));
         }
@@ -232,12 +232,11 @@ fn keep_best(best: &mut Vec<Nearest>, kept: usize) {
 
 fn head(vector: &Vector) -> Head {
     const { assert!(HEAD <= DIMENSIONS) };
-    vector.numbers().first_chunk::<HEAD>().copied().unwrap_or([0; HEAD])
+    vector.numbers().first_chunk::<HEAD>().map_or([0; HEAD], |head| head.map(i16::from))
 }
 
 fn nearer_to_first(head: &Head, one: &Centre, other: &Centre) -> bool {
-    let probe = head.map(i16::from);
-    dot(&probe, &one.head) as f32 * one.scale >= dot(&probe, &other.head) as f32 * other.scale
+    dot(head, &one.head) as f32 * one.scale >= dot(head, &other.head) as f32 * other.scale
 }
 
 /// Two centres that a list falls into: its first vector and the one furthest from it, moved to the middles of those
@@ -245,7 +244,7 @@ fn nearer_to_first(head: &Head, one: &Centre, other: &Centre) -> bool {
 fn two_centres(heads: &[Head]) -> (Centre, Centre) {
     let centre = |head: &Head| centre(&head.map(i32::from));
     let first = centre(&heads[0]);
-    let nearness = |head: &&Head| dot(&head.map(i16::from), &first.head) as f32 * centre(head).scale;
+    let nearness = |head: &&Head| dot(head, &first.head) as f32 * centre(head).scale;
     let furthest = heads.iter().min_by(|a, b| nearness(a).total_cmp(&nearness(b))).unwrap_or(&heads[0]);
     let (mut one, mut other) = (first, centre(furthest));
     for _ in 0..ROUNDS {
@@ -263,14 +262,14 @@ fn two_centres(heads: &[Head]) -> (Centre, Centre) {
 
 fn centre(sum: &[i32; HEAD]) -> Centre {
     let largest = sum.iter().map(|number| number.unsigned_abs()).max().unwrap_or(0).max(1);
-    let head = sum.map(|number| (f64::from(number) * 127.0 / f64::from(largest)).round() as i8);
+    let head = sum.map(|number| (f64::from(number) * 127.0 / f64::from(largest)).round() as i16);
     let square: i32 = head.iter().map(|&number| i32::from(number) * i32::from(number)).sum();
     Centre { head, scale: if square == 0 { 0.0 } else { (1.0 / f64::from(square).sqrt()) as f32 } }
 }
 
 /// Written so that the compiler multiplies many numbers at once.
-fn dot(one: &[i16; HEAD], other: &Head) -> i32 {
-    one.iter().zip(other).map(|(&a, &b)| i32::from(a) * i32::from(i16::from(b))).sum()
+fn dot(one: &Head, other: &Head) -> i32 {
+    one.iter().zip(other).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
 #[cfg(test)]
@@ -304,7 +303,7 @@ mod tests {
     fn found(index: &Vectors, vectors: &[Vector], wanted: &Vector, limit: usize) -> Vec<u32> {
         let mut found = Vec::new();
         let vector = |slot: u32| &vectors[slot as usize];
-        index.search(&mut Scratch::default(), wanted, limit, |_| true, vector, &mut found);
+        index.search(&mut Scratch::default(), wanted, &wanted.probe(), limit, |_| true, vector, &mut found);
         found.iter().map(|nearest| nearest.slot).collect()
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use super::text::hash;
+use super::text::Key;
 
 /// Words that carry no meaning of their own; they are not compared at all. Without apostrophes, in lower case.
 const STOP: &str = "\
@@ -159,25 +159,22 @@ pub(super) fn is_generic(stem: &str) -> bool {
     TABLES.generic.get(stem).is_some()
 }
 
-/// The hash of a word, the word, and what is known of it.
-type Slot<V> = (u64, Box<str>, V);
-
 /// A few texts and what they stand for, in a table that is sparse enough to answer at the first look.
 struct Table<V> {
-    slots: Box<[Option<Slot<V>>]>,
+    slots: Box<[Option<(Key, V)>]>,
 }
 
 impl<V> Table<V> {
     fn new(capacity: usize) -> Self {
-        Self { slots: std::iter::repeat_with(|| None).take((capacity * 4).next_power_of_two()).collect() }
+        Self { slots: std::iter::repeat_with(|| None).take((capacity * 2).next_power_of_two()).collect() }
     }
 
-    /// The slot that holds `text`, or the free one where it belongs.
-    fn slot(&self, hash: u64, text: &str) -> usize {
+    /// The slot that holds a key, or the free one where it belongs.
+    fn slot(&self, key: Key) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        while let Some((other, word, _)) = &self.slots[at]
-            && (*other != hash || **word != *text)
+        let mut at = key.hash() as usize & mask;
+        while let Some((other, _)) = &self.slots[at]
+            && *other != key
         {
             at = (at + 1) & mask;
         }
@@ -185,14 +182,14 @@ impl<V> Table<V> {
     }
 
     fn get(&self, text: &str) -> Option<&V> {
-        let (_, _, value) = self.slots[self.slot(hash(text.as_bytes()), text)].as_ref()?;
+        let (_, value) = self.slots[self.slot(Key::of(text)?)].as_ref()?;
         Some(value)
     }
 
     fn entry(&mut self, text: &str, first: V) -> &mut V {
-        let hash = hash(text.as_bytes());
-        let at = self.slot(hash, text);
-        let (_, _, value) = self.slots[at].get_or_insert_with(|| (hash, text.into(), first));
+        let key = Key::of(text).expect("the words of the lists are short");
+        let at = self.slot(key);
+        let (_, value) = self.slots[at].get_or_insert_with(|| (key, first));
         value
     }
 }

@@ -2,7 +2,8 @@
 
 use sea_orm::sea_query::{ExprTrait, Query};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef, SelectTwo,
+    ColumnTrait, Condition, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef,
+    SelectTwo,
 };
 
 use crate::domain::event::{Event, EventKind};
@@ -61,6 +62,10 @@ pub struct ReportText {
     pub title: String,
     /// Words.
     pub body: String,
+    /// When it happened, as the caller says.
+    pub occurred_time: Option<Timestamp>,
+    /// When it was accepted.
+    pub create_time: Timestamp,
 }
 
 fn membership_of_report() -> RelationDef {
@@ -226,20 +231,58 @@ fn text_rows(db: &Reader<'_>) -> sea_orm::Select<report::Entity> {
             report::Column::Fingerprint,
             report::Column::Title,
             report::Column::Body,
+            report::Column::OccurredTime,
+            report::Column::CreateTime,
         ])
         .columns([membership::Column::ClusterId, membership::Column::CustomerId, membership::Column::Origin])
         .join(JoinType::InnerJoin, membership_of_report())
         .filter(report::Column::TenantId.eq(db.tenant()))
 }
 
-type TextRow = (ReportId, Option<ProductId>, Option<String>, String, String, ClusterId, CustomerId, Origin);
+/// The columns of [`text_rows`].
+#[derive(FromQueryResult)]
+struct TextRow {
+    id: ReportId,
+    product_id: Option<ProductId>,
+    fingerprint: Option<String>,
+    title: String,
+    body: String,
+    occurred_time: Option<Timestamp>,
+    create_time: Timestamp,
+    cluster_id: ClusterId,
+    customer_id: CustomerId,
+    origin: Origin,
+}
 
 async fn read_texts(db: &Reader<'_>, query: sea_orm::Select<report::Entity>) -> Result<Vec<ReportText>, StoreError> {
-    let rows: Vec<TextRow> = query.into_tuple().all(db.db()).await?;
-    let texts =
-        rows.into_iter().map(|(report_id, product_id, fingerprint, title, body, cluster_id, customer_id, origin)| {
-            ReportText { report_id, cluster_id, customer_id, origin, product_id, fingerprint, title, body }
-        });
+    let rows = query.into_model::<TextRow>().all(db.db()).await?;
+    let texts = rows.into_iter().map(|row| {
+        let TextRow {
+            id,
+            product_id,
+            fingerprint,
+            title,
+            body,
+            occurred_time,
+            create_time,
+            cluster_id,
+            customer_id,
+            origin,
+        } = row;
+        let report_id = id;
+        ReportText {
+            report_id,
+            cluster_id,
+            customer_id,
+            origin,
+            product_id,
+            fingerprint,
+            title,
+            body,
+            occurred_time,
+            create_time,
+        }
+    });
     Ok(texts.collect())
 }
 

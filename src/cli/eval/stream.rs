@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::metrics::Case;
 use crate::domain::id::{ClusterId, ReportId};
-use crate::matching::{Decision, Features, Index, Lesson, Model, Policy, Text};
+use crate::matching::{Decision, Dice, Features, Index, Lesson, Model, Policy, Text};
 
 /// Candidates asked for.
 pub(crate) const CANDIDATES: usize = 50;
@@ -24,7 +24,7 @@ const AHEAD: usize = 64;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A report whose truth is known.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Labelled {
     pub(crate) id: String,
     #[serde(default)]
@@ -77,6 +77,15 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Labelled>> {
     Ok(reports)
 }
 
+/// So many reports come in equally quick succession where times are made up; seconds between them, at least and at most.
+const AS_BUSY: usize = 150;
+const QUICKEST: f64 = 2.0;
+const SLOWEST: f64 = 100_000.0;
+
+/// So many reports of a tenant are its beginning, and of so many of a stream the beginnings are looked at.
+const YOUNG: usize = 60;
+const MOST_YOUNG: usize = 3_000;
+
 /// What stands around a message in a mail. It says nothing.
 const SUBJECTS: [&str; 5] = ["Question", "Problem", "Help needed", "Support request", "App problem"];
 const OPENINGS: [&str; 5] = ["Hello,", "Hi team,", "Dear support,", "Good morning,", "Hi,"];
@@ -86,6 +95,24 @@ const CLOSINGS: [&str; 5] = ["Thanks, Ada", "Best regards\nGrace", "Thank you!",
 pub(crate) fn as_mails(reports: &[Labelled]) -> Option<Vec<Labelled>> {
     let is_bare = reports.iter().all(|report| report.body.is_empty());
     is_bare.then(|| reports.iter().enumerate().map(|(at, report)| report.as_mail(at)).collect())
+}
+
+/// The same stream without its times, if it has any; else with made-up ones: when a report is from must not tell the judge
+/// how many of its kind are duplicates.
+pub(crate) fn otherwise_timed(reports: &[Labelled]) -> Vec<Labelled> {
+    let is_timed = reports.iter().any(|report| report.created_at.is_some());
+    let mut dice = Dice::new(reports.len() as u64);
+    let (mut time, mut gap) = (1_500_000_000.0, 1.0);
+    let mut other = Vec::with_capacity(reports.len());
+    for (at, report) in reports.iter().enumerate() {
+        if at % AS_BUSY == 0 {
+            gap = QUICKEST * (SLOWEST / QUICKEST).powf(f64::from(dice.unit()));
+        }
+        time += gap * 2.0 * f64::from(dice.unit());
+        let created_at = DateTime::from_timestamp(time as i64, 0).filter(|_| !is_timed).map(|time| time.to_rfc3339());
+        other.push(Labelled { created_at, ..report.clone() });
+    }
+    other
 }
 
 impl Labelled {
@@ -168,6 +195,12 @@ pub(crate) fn run(reports: &[Labelled], policy: Policy, model: Arc<Model>, learn
     });
     run.seconds = begin.elapsed().as_secs_f64();
     run
+}
+
+/// What there is to learn from a stream that begins anew again and again, as every tenant's does.
+pub(crate) fn young(reports: &[Labelled], policy: Policy, model: &Arc<Model>) -> Vec<Lesson> {
+    let most = &reports[..reports.len().min(MOST_YOUNG)];
+    most.chunks(YOUNG).flat_map(|some| run(some, policy, Arc::clone(model), true).lessons).collect()
 }
 
 /// The truths of a cluster's members.

@@ -3,44 +3,105 @@
 //! Lower case, without accents; every punctuation mark and every Chinese character is a word by itself; a word is cut
 //! from the left into the longest known pieces, and one that cannot be cut is left out.
 
-use rustc_hash::FxHashMap;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::super::text::hash;
+use super::super::text::Key;
 
 /// A longer word is left out.
 const MAX_WORD_CHARS: usize = 100;
 /// The first rows stand for padding and for what is unknown.
 const SPECIAL: usize = 2;
 
-/// The vocabulary.
+/// The vocabulary: what begins a word, and what continues it.
 #[derive(Debug)]
 pub(super) struct Pieces {
-    /// Rows by the hash of what begins a word, and of what continues it. Texts are compared, so no hash misleads.
-    begins: FxHashMap<u64, u32>,
-    continues: FxHashMap<u64, u32>,
-    texts: Vec<&'static str>,
+    begins: Table,
+    continues: Table,
+}
+
+/// Pieces and their rows.
+#[derive(Debug)]
+struct Table {
+    /// A bit for what a piece's bytes roll up to: most beginnings of a word are no piece, and are answered by this.
+    bits: Box<[u64]>,
+    /// A piece and its row, 0 for none; half of them at most are taken.
+    slots: Box<[(Key, u32)]>,
     longest: usize,
+}
+
+impl Table {
+    fn new(pieces: &[(&str, u32)]) -> Self {
+        let size = (pieces.len() * 2 + 2).next_power_of_two();
+        let mut table = Self {
+            bits: vec![0; (size / 16).max(1)].into(),
+            slots: vec![(Key::default(), 0); size].into(),
+            longest: pieces.iter().map(|(text, _)| text.len()).max().unwrap_or(0),
+        };
+        for &(text, row) in pieces {
+            let key = Key::of(text).expect("a test has looked at the longest piece");
+            let bit = table.bit(text.bytes().fold(0, roll));
+            table.bits[bit / 64] |= 1 << (bit % 64);
+            let mut at = table.home(key);
+            while table.slots[at].1 != 0 {
+                at = (at + 1) % size;
+            }
+            table.slots[at] = (key, row);
+        }
+        table
+    }
+
+    fn home(&self, key: Key) -> usize {
+        key.hash() as usize & (self.slots.len() - 1)
+    }
+
+    fn bit(&self, rolled: u64) -> usize {
+        (rolled >> 32) as usize & (self.bits.len() * 64 - 1)
+    }
+
+    fn row(&self, key: Key) -> Option<u32> {
+        let mut at = self.home(key);
+        loop {
+            match self.slots[at] {
+                (_, 0) => return None,
+                (other, row) if other == key => return Some(row),
+                _ => at = (at + 1) & (self.slots.len() - 1),
+            }
+        }
+    }
+
+    /// The longest piece that a text begins with: its row and its length.
+    fn longest_of(&self, text: &[u8]) -> Option<(u32, usize)> {
+        let mut may_end = [false; Key::LONGEST];
+        let mut rolled = 0;
+        for (may_end, &byte) in may_end.iter_mut().zip(text).take(self.longest) {
+            rolled = roll(rolled, byte);
+            let bit = self.bit(rolled);
+            *may_end = self.bits[bit / 64] >> (bit % 64) & 1 == 1;
+        }
+        let key = Key::of_prefix(text);
+        // A piece ends where a character ends, so nothing is found in the middle of one.
+        let lengths = (1..=Key::LONGEST).rev().filter(|length| may_end[length - 1]);
+        { lengths }.find_map(|length| Some((self.row(key.cut(length))?, length)))
+    }
+}
+
+/// One byte more, rolled up with those before.
+fn roll(rolled: u64, byte: u8) -> u64 {
+    (rolled ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(25)
 }
 
 impl Pieces {
     /// Reads a vocabulary of a piece a line, the row being the line.
-    pub(super) fn new(vocabulary: &'static str) -> Self {
-        let mut pieces =
-            Self { begins: FxHashMap::default(), continues: FxHashMap::default(), texts: Vec::new(), longest: 0 };
-        for (row, line) in vocabulary.lines().enumerate() {
-            let (map, text) = match line.strip_prefix("##") {
-                Some(text) if !text.is_empty() => (&mut pieces.continues, text),
-                _ => (&mut pieces.begins, line),
-            };
-            pieces.texts.push(text);
-            if row >= SPECIAL {
-                map.insert(hash(text.as_bytes()), row as u32);
-                pieces.longest = pieces.longest.max(text.len());
+    pub(super) fn new(vocabulary: &str) -> Self {
+        let (mut begins, mut continues) = (Vec::new(), Vec::new());
+        for (row, line) in (0..).zip(vocabulary.lines()).skip(SPECIAL) {
+            match line.strip_prefix("##") {
+                Some(text) if !text.is_empty() => continues.push((text, row)),
+                _ => begins.push((line, row)),
             }
         }
-        pieces
+        Self { begins: Table::new(&begins), continues: Table::new(&continues) }
     }
 
     /// Hands the rows of a text to `take`, until that answers `false`.
@@ -90,7 +151,7 @@ impl Pieces {
 
     /// Cuts a word; answers whether to go on.
     fn word(&self, word: &str, take: &mut impl FnMut(u32) -> bool) -> bool {
-        if let Some(row) = self.row(&self.begins, word) {
+        if let Some(row) = Key::of(word).and_then(|key| self.begins.row(key)) {
             return take(row);
         }
         if word.len() > MAX_WORD_CHARS && word.chars().count() > MAX_WORD_CHARS {
@@ -99,31 +160,15 @@ impl Pieces {
         // Nothing is told of a word before all of it is known.
         let mut rows = [0; MAX_WORD_CHARS];
         let mut count = 0;
-        let mut rest = word;
+        let mut rest = word.as_bytes();
         while !rest.is_empty() {
-            let map = if count == 0 { &self.begins } else { &self.continues };
-            let mut length = rest.floor_char_boundary(self.longest.min(rest.len()));
-            let row = loop {
-                if length == 0 {
-                    return true;
-                }
-                if let Some(row) = self.row(map, &rest[..length]) {
-                    break row;
-                }
-                length = rest.floor_char_boundary(length - 1);
-            };
+            let table = if count == 0 { &self.begins } else { &self.continues };
+            let Some((row, length)) = table.longest_of(rest) else { return true };
             rows[count] = row;
             count += 1;
             rest = &rest[length..];
         }
         rows[..count].iter().all(|&row| take(row))
-    }
-
-    fn row(&self, map: &FxHashMap<u64, u32>, text: &str) -> Option<u32> {
-        if text.len() > self.longest {
-            return None;
-        }
-        map.get(&hash(text.as_bytes())).copied().filter(|&row| self.texts[row as usize] == text)
     }
 }
 

@@ -22,9 +22,68 @@ fn mix(state: u64, word: u64) -> u64 {
     (state ^ word).wrapping_mul(ROOT).rotate_left(29)
 }
 
+/// A short text in three numbers, so that tables compare it without looking elsewhere. A text of another length or with
+/// other letters is another key, as no text has zeros in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::matching) struct Key([u64; 3]);
+
+impl Key {
+    /// Bytes of the longest text that has a key.
+    pub(in crate::matching) const LONGEST: usize = 24;
+
+    /// The key of a text; `None` if it is too long.
+    pub(in crate::matching) fn of(text: &str) -> Option<Self> {
+        (text.len() <= Self::LONGEST).then(|| Self::of_prefix(text.as_bytes()))
+    }
+
+    /// The key of a text's beginning, of as many bytes as fit.
+    pub(in crate::matching) fn of_prefix(text: &[u8]) -> Self {
+        let mut bytes = [0; Self::LONGEST];
+        let length = text.len().min(Self::LONGEST);
+        bytes[..length].copy_from_slice(&text[..length]);
+        let mut key = [0; 3];
+        for (word, eight) in key.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_le_bytes(eight.try_into().expect("chunks of eight have eight bytes"));
+        }
+        Self(key)
+    }
+
+    /// The key of the first so many bytes.
+    pub(in crate::matching) fn cut(self, length: usize) -> Self {
+        let mut key = self.0;
+        for (at, word) in key.iter_mut().enumerate() {
+            let left = length.saturating_sub(at * 8);
+            if left < 8 {
+                *word &= (1 << (left * 8)) - 1;
+            }
+        }
+        Self(key)
+    }
+
+    /// A number with well mixed bits.
+    pub(in crate::matching) fn hash(self) -> u64 {
+        let [first, second, third] = self.0;
+        let both = first ^ second.wrapping_mul(ROOT).rotate_left(29) ^ third.wrapping_mul(GOLDEN).rotate_left(43);
+        let state = (both ^ both >> 32).wrapping_mul(ROOT);
+        (state ^ state >> 29).wrapping_mul(GOLDEN) ^ state >> 32
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_tells_texts_apart_and_knows_their_beginnings() {
+        let texts = ["", "a", "b", "ab", "abcdefgh", "abcdefghi", "exactly-24-bytes-in-here"];
+        for (at, left) in texts.iter().enumerate() {
+            assert!(texts[at + 1..].iter().all(|right| Key::of(left) != Key::of(right)));
+            for end in 0..left.len() {
+                assert_eq!(Key::of_prefix(left.as_bytes()).cut(end), Key::of_prefix(&left.as_bytes()[..end]));
+            }
+        }
+        assert_eq!(Key::of("a text of more than twenty-four bytes"), None);
+    }
 
     #[test]
     fn lengths_and_borders_count() {

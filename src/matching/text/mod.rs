@@ -30,7 +30,7 @@ mod word;
 use self::word::Reader;
 use super::signature::stack::{self, StackTrace};
 
-pub(super) use self::hash::hash;
+pub(super) use self::hash::{Key, hash};
 pub(super) use self::name::Name;
 
 /// What a token is, which decides how much it weighs and whether two different ones speak against each other.
