@@ -99,7 +99,6 @@ pub(super) struct QueryTerm {
 pub(super) struct Query<'f> {
     pub(super) product: Option<ProductId>,
     pub(super) has_body: bool,
-    pub(super) vector: &'f Vector,
     pub(super) trigrams: &'f [u16],
     pub(super) probe: Probe,
     pub(super) time: Option<i64>,
@@ -349,7 +348,6 @@ impl Lexicon {
         Query {
             product: features.product(),
             has_body: features.has_body(),
-            vector: features.vector(),
             trigrams: features.trigrams(),
             probe: features.vector().probe(),
             time: features.time(),
@@ -389,7 +387,7 @@ impl Lexicon {
         };
         self.postings.search(postings, wanted, limit, accept, found);
         let vector = |slot: u32| &self.document(slot).vector;
-        self.vectors.search(vectors, query.vector, &query.probe, limit, accept, vector, nearest);
+        self.vectors.search(vectors, &query.probe, limit, accept, vector, nearest);
 
         hits.clear();
         hit_of.clear();

@@ -5,13 +5,16 @@
 //!
 //! 1. **Exact.** The same fingerprint, or the same normalised text, within the same product attaches with score 1.
 //! 2. **Candidates.** The 50 exemplars that share the most telling words (`postings`) and the 50 that are nearest by what
-//!    they are about (`embed`, `vectors`), in one list. The two rankings are not mixed: that made long reports worse.
+//!    they are about (`embed`, `vectors`), in one list. The 24 of them that promise most by their rank, their cosine and
+//!    their time go on; the others are named behind those, uncompared (`lexical`).
 //! 3. **Measures.** Some forty numbers of each candidate that mean the same in every stream (`measures`): how alike words,
 //!    titles, spelling and meaning are, what differs, how it stands among the others, what its cluster adds, how long ago
 //!    it came.
 //! 4. **Judgement.** Two small networks (`model`): one orders the candidates, so that several exemplars of a cluster speak
 //!    together; the other says how probable it is that the first cluster is the right one. Their weights are a data file
-//!    made by `hearback train` (`learn`). The probability explains itself (`reasons`).
+//!    made by `hearback train` (`learn`). The probability explains itself (`reasons`). A time that is not known is
+//!    ordinary to both, and they learned from every stream with times and without: times put candidates in order, and
+//!    say nothing of how many reports are duplicates.
 //! 5. **Decision.** The probability is held against the tenant's thresholds ([`Policy`]): `ATTACH`, `SUGGEST`, `NEW`.
 //!    Different numbers, platforms or error codes in the titles never attach, however probable it is (`decide`).
 //! 6. **People.** What a person said bars clusters before the judgement and breaks ties in it: see `decide`.

@@ -169,7 +169,6 @@ impl Vectors {
     pub(super) fn search<'v>(
         &self,
         scratch: &mut Scratch,
-        wanted: &Vector,
         probe: &Probe,
         limit: usize,
         accept: impl Fn(u32) -> bool,
@@ -177,13 +176,13 @@ impl Vectors {
         found: &mut Vec<Nearest>,
     ) {
         found.clear();
-        if wanted.is_zero() || limit == 0 {
+        if probe.is_zero() || limit == 0 {
             return;
         }
         let Scratch { near, best } = scratch;
         best.clear();
         near.clear();
-        let wanted = head(wanted);
+        let wanted = probe.numbers().first_chunk::<HEAD>().copied().unwrap_or([0; HEAD]);
         if self.lists.len() > 1 {
             near.extend(
                 (0..)
@@ -303,7 +302,7 @@ mod tests {
     fn found(index: &Vectors, vectors: &[Vector], wanted: &Vector, limit: usize) -> Vec<u32> {
         let mut found = Vec::new();
         let vector = |slot: u32| &vectors[slot as usize];
-        index.search(&mut Scratch::default(), wanted, &wanted.probe(), limit, |_| true, vector, &mut found);
+        index.search(&mut Scratch::default(), &wanted.probe(), limit, |_| true, vector, &mut found);
         found.iter().map(|nearest| nearest.slot).collect()
     }
 

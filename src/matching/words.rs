@@ -189,7 +189,7 @@ impl<V> Table<V> {
     fn entry(&mut self, text: &str, first: V) -> &mut V {
         let key = Key::of(text).expect("the words of the lists are short");
         let at = self.slot(key);
-        let (_, value) = self.slots[at].get_or_insert_with(|| (key, first));
+        let (_, value) = self.slots[at].get_or_insert((key, first));
         value
     }
 }

@@ -152,6 +152,16 @@ impl Vector {
 }
 
 impl Probe {
+    /// Its numbers.
+    pub(super) fn numbers(&self) -> &[i16; DIMENSIONS] {
+        &self.numbers
+    }
+
+    /// Whether it points nowhere.
+    pub(super) fn is_zero(&self) -> bool {
+        self.scale == 0.0
+    }
+
     /// The cosine of the angle to a vector; 0 if either has no direction.
     pub(super) fn cosine(&self, other: &Vector) -> f32 {
         dot(&self.numbers, &other.numbers) as f32 * self.scale * other.scale
