@@ -126,6 +126,11 @@ pub(super) fn spoken<'a>(coverages: impl Iterator<Item = &'a Coverage>, world: &
     })
 }
 
+/// The release that a letter promises help from; `None` if the customer has what helps.
+fn promised(coverage: &Coverage) -> Option<ReleaseId> {
+    coverage.release.filter(|_| coverage.verdict != Verdict::Covered)
+}
+
 /// How a customer would be reached now, or why they cannot be.
 pub(crate) fn usable_contact<'a>(
     customer: &Customer,
@@ -284,16 +289,21 @@ async fn sent_before(txn: &Txn, page: &Page) -> Result<SentBefore, Error> {
 
 impl Writer<'_> {
     async fn write(&mut self, evaluation: &mut Evaluation, world: &World, sent: &SentBefore) -> Result<(), Error> {
-        // What is said to one customer about one cluster at one stage is one delivery, however many defects it covers.
-        let mut together: BTreeMap<(ClusterId, Stage), Vec<Due>> = BTreeMap::new();
+        self.part(evaluation, sent);
+        // What is said to one customer about one cluster at one stage is one delivery, however many defects it covers, as
+        // long as it can name one release.
+        let mut together: BTreeMap<(ClusterId, Stage, Option<ReleaseId>), Vec<Due>> = BTreeMap::new();
         for due in std::mem::take(&mut evaluation.due) {
             match due {
-                Due::Tell { cluster, stage, .. } => together.entry((cluster, stage)).or_default().push(due),
+                Due::Tell { cluster, stage, ref coverage, .. } => {
+                    let release = coverage.as_ref().and_then(promised);
+                    together.entry((cluster, stage, release)).or_default().push(due);
+                }
                 Due::Drop { slot, reason } => self.drop(evaluation, slot, reason, sent),
                 Due::Forget { slot } => self.forget(evaluation, slot),
             }
         }
-        for ((cluster, stage), tells) in together {
+        for ((cluster, stage, _), tells) in together {
             let contact = usable_contact(&evaluation.customer, &evaluation.contacts, self.enabled).cloned();
             match contact {
                 Ok(_) if !self.worth_another_try(evaluation, &tells) => {}
@@ -322,6 +332,27 @@ impl Writer<'_> {
                     && contact.update_time > failed
             })
         })
+    }
+
+    /// Takes back deliveries of which the defects are not fixed in one release any more: a letter names one.
+    fn part(&mut self, evaluation: &mut Evaluation, sent: &SentBefore) {
+        let mut promises: BTreeMap<DeliveryId, (StatementId, BTreeSet<Option<ReleaseId>>)> = BTreeMap::new();
+        for statement in &evaluation.statements {
+            let is_open = (statement.state, statement.stage) == (StatementState::Pending, Stage::FixAvailable);
+            let standing = evaluation.standings.iter().find(|standing| standing.defect == statement.defect_id);
+            let (Some(delivery), Some(standing)) = (statement.delivery_id.filter(|_| is_open), standing) else {
+                continue;
+            };
+            if let Outlook::Say(coverage) = &standing.outlook {
+                let (_, promised_in) = promises.entry(delivery).or_insert_with(|| (statement.id, BTreeSet::new()));
+                promised_in.insert(promised(coverage));
+            }
+        }
+        for (slot, promised_in) in promises.into_values() {
+            if promised_in.len() > 1 {
+                self.drop(evaluation, slot, "no_longer_true", sent);
+            }
+        }
     }
 
     /// Takes back a delivery before it is sent, with everything it carries.

@@ -14,11 +14,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::coverage::{self, Coverage, InstallationFacts, ProductFacts, Reported, Rule, Verdict};
+use super::coverage::{self, Coverage, InstallationFacts, ProductFacts, ReleaseFacts, Reported, Rule, Verdict};
 use super::defect::DefectState;
 use super::id::{ClusterId, DefectId, ProductId, ReleaseId, ReportId};
 use super::policy::{MultiDefect, Policy};
 use super::time::Timestamp;
+use super::version::{Version, VersionScheme};
 
 /// What is true for every customer of a page: loaded once, shared by all.
 #[derive(Debug, Default)]
@@ -154,11 +155,17 @@ pub fn standings(world: &World, customer: &CustomerFacts, policy: &Policy, now: 
         let Some(links) = world.links.get(&report.cluster) else { continue };
         let judged: BTreeMap<DefectId, Judged> =
             links.iter().map(|&defect| (defect, judge_report(world, customer, report, defect, policy, now))).collect();
+        let together = match policy.multi_defect {
+            MultiDefect::All => together(world, customer, report, &judged),
+            MultiDefect::Any => Together::AsTheyAre,
+        };
         for (&defect, own) in &judged {
-            let outlook = match (&own.outlook, policy.multi_defect) {
-                (Outlook::Say(coverage), MultiDefect::All) if !all_others_sayable(&judged, defect) => {
+            let awaits_others = policy.multi_defect == MultiDefect::All && !all_others_sayable(&judged, defect);
+            let outlook = match (&own.outlook, &together) {
+                (Outlook::Say(coverage), together) if awaits_others || *together == Together::Never => {
                     Outlook::Wait(Waiting::ForOtherDefects, Some(coverage.clone()))
                 }
+                (Outlook::Say(_), Together::In(release)) => Outlook::Say(release.clone()),
                 (outlook, _) => outlook.clone(),
             };
             by_defect.entry(defect).or_default().push((report, Judged { outlook, holds: own.holds }));
@@ -178,6 +185,79 @@ fn all_others_sayable(judged: &BTreeMap<DefectId, Judged>, defect: DefectId) -> 
         // A defect closed without a fix is not awaited.
         matches!(judged.outlook, Outlook::Say(_) | Outlook::Wait(Waiting::ClosedWithoutFix, _))
     })
+}
+
+/// Whether a customer who waits for all defects of a cluster can have all fixes at once.
+#[derive(Debug, Clone, PartialEq)]
+enum Together {
+    /// They have them, or there is one defect only, or what is deployed decides.
+    AsTheyAre,
+    /// In this release, which is to be named for each of them.
+    In(Coverage),
+    /// Each is in a release that lacks another: one for a line, say, that the other was never brought to.
+    Never,
+}
+
+/// The lowest release that helps with all that may be said. Each fix alone names the nearest release that has it, and
+/// the highest of those need not have the others: on a product without lines a later major version may lack what was
+/// fixed in an earlier one since.
+fn together(
+    world: &World,
+    customer: &CustomerFacts,
+    report: &ReportFacts,
+    judged: &BTreeMap<DefectId, Judged>,
+) -> Together {
+    let said: Vec<(&DefectFacts, &Coverage)> = judged
+        .iter()
+        .filter_map(|(defect, judged)| match &judged.outlook {
+            Outlook::Say(coverage) => Some((world.defects.get(defect)?, coverage)),
+            Outlook::Wait(..) => None,
+        })
+        .collect();
+    if said.len() < 2 || said.iter().all(|(_, coverage)| coverage.verdict == Verdict::Covered) {
+        return Together::AsTheyAre;
+    }
+    let products: BTreeSet<ProductId> = said.iter().filter_map(|(facts, _)| product_of(report, facts)).collect();
+    let mut products = products.into_iter();
+    let (Some(product_id), None) = (products.next(), products.next()) else { return Together::Never };
+    let Some(product) = world.products.get(&product_id) else { return Together::Never };
+    if product.scheme != VersionScheme::Semver {
+        return Together::AsTheyAre;
+    }
+    let helping: Vec<BTreeSet<ReleaseId>> = said
+        .iter()
+        .filter_map(|(facts, _)| Some(helping(product, facts.fixes.get(&product_id)?, report).helping))
+        .collect();
+    let version_of = |id: ReleaseId| {
+        let release = product.releases.iter().find(|release| release.id == id)?;
+        Version::parse(&release.version).ok()
+    };
+    let least = said.iter().filter_map(|(_, coverage)| version_of(coverage.release?)).max();
+    let mut candidates: Vec<(Version, &ReleaseFacts)> = product
+        .releases
+        .iter()
+        .filter_map(|release| Some((Version::parse(&release.version).ok()?, release)))
+        .filter(|(version, _)| Some(version) >= least.as_ref())
+        .collect();
+    candidates.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut named = None;
+    for installation in what_they_run(customer, report, product_id) {
+        let has_all = |installation: &InstallationFacts| {
+            helping.iter().all(|fixes| coverage::judge(product, fixes, installation).verdict == Verdict::Covered)
+        };
+        if has_all(installation) {
+            continue;
+        }
+        let found = candidates.iter().find_map(|(_, release)| {
+            let moved = InstallationFacts { version: Some(release.version.clone()), ..installation.clone() };
+            let to_be_had = coverage::judge(product, &BTreeSet::from([release.id]), installation);
+            let helps = matches!(to_be_had.verdict, Verdict::UpgradeAvailable | Verdict::Unknown);
+            (helps && has_all(&moved)).then_some(to_be_had)
+        });
+        let Some(found) = found else { return Together::Never };
+        named.get_or_insert(found);
+    }
+    named.map_or(Together::AsTheyAre, Together::In)
 }
 
 /// Over a customer's reports: said if one report allows it, true if one report holds it up; otherwise the wait that is
@@ -254,20 +334,16 @@ struct ReportCoverage {
 
 /// `None` if nothing carries a fix for a product that can be this report's.
 fn cover(world: &World, customer: &CustomerFacts, report: &ReportFacts, facts: &DefectFacts) -> Option<ReportCoverage> {
-    let product_id = match report.product {
-        Some(product) => product,
-        // The caller did not say; if the fix concerns one product only, it is that one.
-        None if facts.fixes.len() == 1 => *facts.fixes.keys().next()?,
-        None if facts.fixes.is_empty() => return None,
-        None => {
-            let covered =
-                Coverage { verdict: Verdict::Unknown, rule: Rule::VersionUnknown, release: None, version: None };
-            return Some(ReportCoverage { covered, regression: false });
-        }
+    if facts.fixes.is_empty() {
+        return None;
+    }
+    let Some(product_id) = product_of(report, facts) else {
+        let covered = Coverage { verdict: Verdict::Unknown, rule: Rule::VersionUnknown, release: None, version: None };
+        return Some(ReportCoverage { covered, regression: false });
     };
     let fixes = facts.fixes.get(&product_id)?;
     let product = world.products.get(&product_id)?;
-    let Reported { regression, helping } = coverage::reported(product, fixes, &report.installation, report.create_time);
+    let Reported { regression, helping } = helping(product, fixes, report);
     let verdicts = what_they_run(customer, report, product_id)
         .into_iter()
         .map(|installation| coverage::judge(product, &helping, installation));
@@ -276,6 +352,17 @@ fn cover(world: &World, customer: &CustomerFacts, report: &ReportFacts, facts: &
         let regression = regression && !covered.verdict.allows_fix_available();
         ReportCoverage { covered, regression }
     })
+}
+
+/// The product of a report. If the caller did not say and the fix concerns one product only, it is that one.
+fn product_of(report: &ReportFacts, facts: &DefectFacts) -> Option<ProductId> {
+    let mut fixed = facts.fixes.keys();
+    report.product.or_else(|| fixed.next().filter(|_| fixed.next().is_none()).copied())
+}
+
+/// The fixes that can help whoever reported.
+fn helping(product: &ProductFacts, fixes: &BTreeSet<ReleaseId>, report: &ReportFacts) -> Reported {
+    coverage::reported(product, fixes, &report.installation, report.create_time)
 }
 
 /// The installations a report is about: those of its product and platform, else of its product, else what the report

@@ -48,13 +48,16 @@ impl Policy {
     /// The same thresholds for a tenant whose people have taught how the judge's scores are to be read.
     #[must_use]
     pub fn calibrated(&self, calibration: &Calibration) -> Self {
+        if *calibration == Calibration::default() {
+            return *self;
+        }
         let suggest = calibration.score(self.suggest);
         Self { attach: calibration.score(self.attach).max(suggest), suggest }
     }
 
     /// Where the words alone already make two texts near twins, this probability is enough: two witnesses agree.
     fn twin(&self) -> f64 {
-        self.attach * TWIN_SHARE
+        (self.attach * TWIN_SHARE).max(1.0 - (1.0 - self.attach) * TWIN_DOUBT)
     }
 
     /// The highest score that is still only a suggestion, used where attaching is out of the question.
@@ -69,8 +72,10 @@ const SUGGEST: f64 = 0.15;
 /// share says more when nothing else shares half as much.
 const CLEAR: f64 = 0.40;
 const LEAD: f64 = 2.0;
-/// What near twins need of the probability that others need.
+/// What near twins need of the probability that others need; but their doubt is never more than so many times as large,
+/// lest somebody who wants hardly any mistake gets these.
 const TWIN_SHARE: f64 = 0.8;
+const TWIN_DOUBT: f64 = 2.8;
 /// Texts at least as alike as this, by the rules of thumb, are near twins: what a person said of one holds for the other.
 const TWIN: f64 = 0.72;
 

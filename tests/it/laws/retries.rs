@@ -279,6 +279,11 @@ async fn mutations(server: &Server) -> Vec<(&'static str, Vec<u8>, Option<(Vec<u
             RotateWebhookSecretRequest { request_id: request_id() }.encode_to_vec(),
             None, // There is nothing else in it that could differ.
         ),
+        (
+            "hearback.v1.AdminService/ResetCalibration",
+            ResetCalibrationRequest { request_id: request_id() }.encode_to_vec(),
+            None,
+        ),
         call!(
             "AdminService/UpdatePolicy",
             UpdatePolicyRequest {

@@ -62,7 +62,35 @@ impl Facts {
                 .keys()
                 .filter(|&&other| other != defect)
                 .all(|&other| helps(other) || self.is_given_up(report, other));
-        helps(defect) && others_allow
+        helps(defect) && others_allow && (self.any_defect || self.is_together(report))
+    }
+
+    /// Whether a release that the customer can have helps with all that helps at all; or nothing has to be done.
+    fn is_together(&self, report: usize) -> bool {
+        let product = self.reports[report].product();
+        let links = &self.clusters[self.reports[report].cluster].links;
+        let views = links.keys().map(|&defect| (defect, self.view(report, defect)));
+        let helping: Vec<(usize, Verdict)> = views
+            .filter_map(|(defect, view)| match view {
+                View::Helps(verdict) => Some((defect, verdict)),
+                _ => None,
+            })
+            .collect();
+        if PRODUCTS[product].scheme == Scheme::Continuous
+            || helping.len() < 2
+            || helping.iter().all(|(_, verdict)| *verdict == Verdict::Covered)
+        {
+            return true;
+        }
+        let runs = self.what_runs(report);
+        (0..self.releases.len()).filter(|&release| self.releases[release].product == product).any(|release| {
+            let moved = Runs { version: Some(self.releases[release].version), ring: runs.ring };
+            self.cover(product, &[release], runs, None) == Verdict::UpgradeAvailable
+                && helping.iter().all(|&(defect, _)| {
+                    let fixes = self.helping(report, &self.fixes(product, defect));
+                    self.cover(product, &fixes, &moved, None) == Verdict::Covered
+                })
+        })
     }
 
     /// Closed without a fix, and none helps either: nobody waits for it.

@@ -327,7 +327,7 @@ fn beginning(focus: u8) -> impl Strategy<Value = Vec<Step>> {
 }
 
 pub(super) fn history() -> impl Strategy<Value = History> {
-    let steps = (0..3_u8).prop_flat_map(|focus| (beginning(focus), vec(steps_of(focus), 1..20)));
+    let steps = (0..3_u8).prop_flat_map(|focus| (beginning(focus), vec(steps_of(focus), 1..12)));
     (any::<bool>(), steps).prop_map(|(any_defect, (mut steps, more))| {
         steps.extend(more.into_iter().flatten());
         History { any_defect, steps }
