@@ -85,6 +85,7 @@ struct Figures {
     /// On the processor, over all queries; `None` where the system does not tell.
     cpu: Option<Duration>,
     hits: u64,
+    /// Of the first contestant only: those after it use again what it gave back.
     bytes_per_cluster: Option<f64>,
     /// From when a report was given until a query found it.
     visible_after: Option<Duration>,

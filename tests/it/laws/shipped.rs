@@ -177,6 +177,51 @@ async fn law_7_a_cluster_with_two_defects_waits_for_both_unless_policy_says_any(
     }
 }
 
+/// Ada runs 1.0.0. One of her two defects is fixed in 2.0.0, the other in a 1.1.0 that came later: 2.0.0 lacks it.
+async fn two_defects_that_no_release_fixes(server: &Server) -> Report {
+    let ada = server.submit(a_report().from("ada@example.org").version("1.0.0")).await;
+    server.link(&ada, DEFECT).await;
+    server.link(&ada, "jira:APP-7").await;
+    server.release(a_release("2.0.0").fixing(DEFECT)).await;
+    server.release(a_release("1.1.0").fixing("jira:APP-7")).await;
+    server.run_until_idle().await;
+    ada
+}
+
+#[tokio::test]
+async fn law_7_who_waits_for_two_defects_is_told_of_a_release_that_has_both() {
+    let server = Server::start().await;
+    let ada = two_defects_that_no_release_fixes(&server).await;
+    assert_eq!(server.mailbox.all().len(), 0, "each of the two releases lacks a fix");
+    assert_eq!(server.loop_of(&ada).await, "OPEN waiting_for_other_defects");
+    server.release(a_release("2.0.1").fixing("jira:APP-7")).await;
+    server.run_until_idle().await;
+    let mails = server.mail_to("ada@example.org");
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].text.contains("Please update to Acme App 2.0.1"), "{}", mails[0].text);
+    assert_eq!(server.loop_of(&ada).await, "TOLD told");
+}
+
+#[tokio::test]
+async fn law_7_who_is_told_of_each_defect_gets_a_letter_for_each_release() {
+    let server = Server::start().await;
+    let policy = Policy { multi_defect: policy::MultiDefect::Any.into(), ..Policy::default() };
+    server.policy(policy, &["multi_defect"]).await;
+    // Both fixes are known before anything is said.
+    server.release(a_release("2.0.0").fixing(DEFECT)).await;
+    server.release(a_release("1.1.0").fixing("jira:APP-7")).await;
+    let ada = server.submit(a_report().from("ada@example.org").version("1.0.0")).await;
+    server.link(&ada, DEFECT).await;
+    server.link(&ada, "jira:APP-7").await;
+    server.run_until_idle().await;
+    let mails = server.mail_to("ada@example.org");
+    assert_eq!(mails.len(), 2);
+    for version in ["1.1.0", "2.0.0"] {
+        let text = format!("Please update to Acme App {version}");
+        assert_eq!(mails.iter().filter(|mail| mail.text.contains(&text)).count(), 1, "{version}");
+    }
+}
+
 #[tokio::test]
 async fn law_7_a_fix_withdrawn_within_the_settle_delay_was_never_spoken_of() {
     let server = Server::start().await;
