@@ -74,8 +74,8 @@ const CLEAR: f64 = 0.40;
 const LEAD: f64 = 2.0;
 /// What near twins need of the probability that others need; but their doubt is never more than so many times as large,
 /// lest somebody who wants hardly any mistake gets these.
-const TWIN_SHARE: f64 = 0.8;
-const TWIN_DOUBT: f64 = 2.8;
+const TWIN_SHARE: f64 = 0.75;
+const TWIN_DOUBT: f64 = 3.25;
 /// Texts at least as alike as this, by the rules of thumb, are near twins: what a person said of one holds for the other.
 const TWIN: f64 = 0.72;
 
