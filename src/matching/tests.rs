@@ -133,9 +133,9 @@ fn a_subject_that_says_little_leaves_the_word_to_the_body() {
         index.place(&text("App crash", "Hi, when I take a picture with the front camera it closes itself."));
     assert_eq!(placement.decision, Decision::New, "{placement:?}");
     index.insert(report(2), cluster(2), false, &text("PDF export crashes the app", known));
-    // Both clusters now hold this body. The nearer title comes first, but of two rivals a person chooses.
+    // Both clusters now hold this body: the nearer title decides.
     let placement = index.place(&text("App crashes exporting PDF", other));
-    assert_eq!(placement.decision, Decision::Suggest { cluster: cluster(2), report: report(2) }, "{placement:?}");
+    assert_eq!(placement.decision, Decision::Attach { cluster: cluster(2), report: report(2) }, "{placement:?}");
 }
 
 #[test]
