@@ -112,16 +112,6 @@ impl PolicyChange {
     }
 }
 
-/// What could not be read, and what else is wrong. A field that could not be read is named once.
-fn all_of(unread: Violations, wrong: &Violations) -> Violations {
-    let mut all = unread.clone();
-    let is_news = |field: &str| !unread.iter().any(|unread| field.starts_with(&unread.field));
-    for violation in wrong.iter().filter(|violation| is_news(&violation.field)) {
-        all.add(&violation.field, &violation.description);
-    }
-    all
-}
-
 impl App {
     /// What the tenant lets be said, and how.
     pub async fn get_policy(&self, call: &Call) -> Result<VersionedPolicy, Error> {
@@ -135,7 +125,7 @@ impl App {
         &self,
         call: &Call,
         input: PolicyChange,
-        unread: Violations,
+        mut unread: Violations,
     ) -> Result<Once<VersionedPolicy>, Error> {
         const METHOD: &str = "UpdatePolicy";
         let mut txn = self.begin(call).await?;
@@ -145,7 +135,8 @@ impl App {
         }
         let mut violations = Violations::new();
         let (policy, fields) = input.apply(&before, &mut violations);
-        all_of(unread, &violations).into_result()?;
+        unread.add_others(&violations);
+        unread.into_result()?;
         let tenant = txn.scope().tenant();
         if !input.policy.etag.is_empty() && input.policy.etag != version.to_string() {
             return Err(Error::StaleEtag { resource: Resource::Policy, id: tenant.to_string() });
