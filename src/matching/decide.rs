@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::calibrate::Calibration;
 use super::exact::Rank;
 use super::measures::Measures;
-use super::model::{GATE_INPUTS, Model};
+use super::model::{GATE_INPUTS, Model, Surroundings};
 use super::score::Comparison;
 use crate::domain::id::{ClusterId, ReportId};
 
@@ -74,8 +74,8 @@ const CLEAR: f64 = 0.40;
 const LEAD: f64 = 2.0;
 /// What near twins need of the probability that others need; but their doubt is never more than so many times as large,
 /// lest somebody who wants hardly any mistake gets these.
-const TWIN_SHARE: f64 = 0.75;
-const TWIN_DOUBT: f64 = 3.25;
+const TWIN_SHARE: f64 = 0.7;
+const TWIN_DOUBT: f64 = 3.6;
 /// Texts at least as alike as this, by the rules of thumb, are near twins: what a person said of one holds for the other.
 const TWIN: f64 = 0.72;
 
@@ -230,8 +230,13 @@ pub(super) struct Judgement {
     pub(super) barred: BTreeSet<ClusterId>,
 }
 
-/// Judges by all that speaks for and against.
-pub(super) fn judge(policy: &Policy, model: &Model, evidence: &Evidence) -> Judgement {
+/// Judges by all that speaks for and against. `around` tells what surrounds the evidence at one place.
+pub(super) fn judge(
+    policy: &Policy,
+    model: &Model,
+    evidence: &Evidence,
+    around: impl FnOnce(usize) -> Surroundings,
+) -> Judgement {
     let barred = barred(evidence);
     let exact = evidence.exact.iter().map(|exact| Standing {
         cluster: exact.cluster,
@@ -254,7 +259,10 @@ pub(super) fn judge(policy: &Policy, model: &Model, evidence: &Evidence) -> Judg
     let measures: Vec<Measures> = near.iter().map(|&at| evidence.near[at].measures).collect();
     let (ranked, scores) = model.rank(&measures, &clusters);
     let verdict = ranked.first().map(|first| {
-        let inputs = Model::gate_inputs(&measures, &clusters, &ranked, &scores);
+        let inputs = Model::gate_inputs(&measures, &clusters, &ranked, &scores, |best| {
+            let Surroundings { cosines, fit } = around(near[best]);
+            Surroundings { cosines: near.iter().map(|&at| cosines[at]).collect(), fit }
+        });
         Verdict { inputs, probability: model.probability(&inputs), share: f64::from(first.share) }
     });
     let alike = ranked.iter().filter_map(|ranked| {

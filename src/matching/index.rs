@@ -2,8 +2,8 @@
 //!
 //! Every member's exact keys are kept. Of its words only those of a cluster's *exemplars* are shown to the search: the
 //! [`EXEMPLARS`] best distinct texts of a cluster (those a person placed first, then the earliest), and every text a
-//! person set apart from some cluster. As many again are kept ready, so that a removal finds its successor. The choice
-//! depends on the members alone and not on the order they came in.
+//! person set apart from some cluster. A few more are kept ready, so that a removal finds its successor. The choice depends
+//! on the members alone and not on the order they came in.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,16 +19,17 @@ use super::features::Features;
 use super::learn::{Lesson, Row};
 use super::lexical::{Document, Hit, Lexicon, Places, Query, Shown};
 use super::measures::{self, ClusterView, Measure, Measures, UNTOLD};
-use super::model::Model;
+use super::model::{Model, Surroundings};
 use super::reasons;
 use super::score::{self, Asked};
 use super::signature::Signature;
 use crate::domain::id::{ClusterId, ReportId};
 
-/// Distinct texts of a cluster that are compared. More would let a cluster drift along a chain of likenesses.
-const EXEMPLARS: usize = 12;
+/// Distinct texts of a cluster that are compared. Fewer would not know a problem's many wordings, more would cost memory
+/// and let a cluster drift along a chain of likenesses.
+const EXEMPLARS: usize = 40;
 /// Distinct texts of a cluster whose words are kept: the exemplars and their successors.
-const KEPT: usize = 2 * EXEMPLARS;
+const KEPT: usize = EXEMPLARS + 12;
 /// Reports of a young stream that are imagined to have come once each.
 const IMAGINED_REPORTS: f64 = 30.0;
 /// The nearest candidates that the others are compared with.
@@ -320,21 +321,26 @@ impl Index {
     pub fn place(&self, features: &Features) -> Placement {
         let query = self.lexicon.query(features);
         let evidence = self.evidence(features, &query, true);
-        self.placement(features, &query, &evidence, &decide::judge(&self.policy, &self.model, &evidence))
+        self.placement(features, &query, &evidence, &self.judge(&query, &evidence))
     }
 
     /// The clusters a text may belong to, best first, each once. Those that people keep it away from are left out.
     pub fn candidates(&self, features: &Features, limit: usize) -> Vec<Candidate> {
-        let evidence = self.evidence(features, &self.lexicon.query(features), false);
-        self.best(&evidence, &decide::judge(&self.policy, &self.model, &evidence), limit)
+        let query = self.lexicon.query(features);
+        let evidence = self.evidence(features, &query, false);
+        self.best(&evidence, &self.judge(&query, &evidence), limit)
     }
 
     /// Both at once, for little more than one.
     pub fn place_among(&self, features: &Features, limit: usize) -> (Placement, Vec<Candidate>) {
         let query = self.lexicon.query(features);
         let evidence = self.evidence(features, &query, false);
-        let judgement = decide::judge(&self.policy, &self.model, &evidence);
+        let judgement = self.judge(&query, &evidence);
         (self.placement(features, &query, &evidence, &judgement), self.best(&evidence, &judgement, limit))
+    }
+
+    fn judge(&self, query: &Query<'_>, evidence: &Evidence) -> Judgement {
+        decide::judge(&self.policy, &self.model, evidence, |at| self.surroundings(query, &evidence.near, at))
     }
 
     /// The best clusters: those that were judged, and then those that were found and not compared.
@@ -379,10 +385,12 @@ impl Index {
     pub fn study(&self, features: &Features, limit: usize) -> (Placement, Vec<Candidate>, Lesson) {
         let query = self.lexicon.query(features);
         let evidence = self.evidence(features, &query, false);
-        let judgement = decide::judge(&self.policy, &self.model, &evidence);
+        let judgement = self.judge(&query, &evidence);
         let placement = self.placement(features, &query, &evidence, &judgement);
-        let row = |near: &Near| Row::new(near.rank.report, near.cluster, near.measures);
-        let lesson = Lesson::new(evidence.near.iter().map(row).collect());
+        let row = |(at, near): (usize, &Near)| {
+            Row::new(near.rank.report, near.cluster, near.measures, self.surroundings(&query, &evidence.near, at))
+        };
+        let lesson = Lesson::new(evidence.near.iter().enumerate().map(row).collect());
         (placement, self.best(&evidence, &judgement, limit), lesson)
     }
 
@@ -514,6 +522,22 @@ impl Index {
             nearest: mean(&cosines[..cosines.len().min(3)]),
             days: measures::days(query.time, home.latest),
         }
+    }
+
+    /// What surrounds one of the candidates.
+    fn surroundings(&self, query: &Query<'_>, near: &[Near], at: usize) -> Surroundings {
+        let one = &near[at];
+        let vector = |slot: u32| &self.lexicon.document(slot).vector;
+        let probe = vector(one.slot).probe();
+        let cosines = near.iter().map(|other| probe.cosine(vector(other.slot))).collect();
+        let texts = self.clusters.get(&one.cluster).into_iter().flat_map(|home| home.texts.iter().take(EXEMPLARS));
+        let (mut fit, mut new, mut others) = (0.0, 0.0, 0.0);
+        for slot in texts.filter_map(|text| text.slot).filter(|&slot| slot != one.slot) {
+            fit += probe.cosine(vector(slot));
+            new += query.probe.cosine(vector(slot));
+            others += 1.0;
+        }
+        Surroundings { cosines, fit: (others > 0.0).then(|| (fit / others, new / others)) }
     }
 
     /// The text of a cluster that is shown.

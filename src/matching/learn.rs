@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::measures::{COUNT, Measures};
-use super::model::{GATE_INPUTS, Model, Network, logistic};
+use super::model::{GATE_INPUTS, Model, Network, Surroundings, logistic};
 use crate::domain::id::{ClusterId, ReportId};
 
 /// Numbers that look random and are the same in every run.
@@ -57,7 +57,11 @@ pub(super) struct Course {
 /// A network while it learns (Adam).
 #[derive(Debug)]
 pub(super) struct Pupil {
-    pub(super) network: Network,
+    network: Network,
+    /// The mean of the weights of the last steps, and of how many: it is steadier than where the steps happen to end.
+    /// Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    settled: Vec<f64>,
+    settling: u32,
     gradient: Vec<f32>,
     mean: Vec<f32>,
     square: Vec<f32>,
@@ -99,7 +103,9 @@ impl Pupil {
             bias: 0.0,
         };
         let count = inputs * course.hidden + 2 * course.hidden + inputs + 1;
-        Self { network, gradient: vec![0.0; count], mean: vec![0.0; count], square: vec![0.0; count], steps: 0 }
+        let zeros = || vec![0.0; count];
+        let settled = vec![0.0; count];
+        Self { network, settled, settling: 0, gradient: zeros(), mean: zeros(), square: zeros(), steps: 0 }
     }
 
     /// Adds the gradient of one row, where the loss grows by `slope` for each step of the answer.
@@ -132,16 +138,8 @@ impl Pupil {
     pub(super) fn step(&mut self, rate: f32, decay: f32) {
         self.steps += 1;
         let (mean_left, square_left) = (1.0 - 0.9_f32.powi(self.steps), 1.0 - 0.999_f32.powi(self.steps));
-        let network = &mut self.network;
-        let decayed = network.first.len();
-        let weights = network
-            .first
-            .iter_mut()
-            .chain(&mut network.first_bias)
-            .chain(&mut network.second)
-            .chain(&mut network.direct)
-            .chain(std::iter::once(&mut network.bias));
-        for (at, weight) in weights.enumerate() {
+        let decayed = self.network.first.len();
+        for (at, weight) in self.network.weights_mut().enumerate() {
             let gradient = std::mem::take(&mut self.gradient[at]);
             self.mean[at] = 0.9 * self.mean[at] + 0.1 * gradient;
             self.square[at] = 0.999 * self.square[at] + 0.001 * gradient * gradient;
@@ -149,6 +147,24 @@ impl Pupil {
             let decay = if at < decayed { decay } else { decay * 0.3 };
             *weight -= rate * (step + decay * *weight);
         }
+    }
+
+    /// Counts the weights as they are now among the last ones.
+    pub(super) fn settle(&mut self) {
+        self.settling += 1;
+        for (settled, weight) in self.settled.iter_mut().zip(self.network.weights_mut()) {
+            *settled += (f64::from(*weight) - *settled) / f64::from(self.settling);
+        }
+    }
+
+    /// What was learned.
+    pub(super) fn finish(mut self) -> Network {
+        if self.settling > 0 {
+            for (settled, weight) in self.settled.iter().zip(self.network.weights_mut()) {
+                *weight = *settled as f32;
+            }
+        }
+        self.network
     }
 }
 
@@ -164,6 +180,7 @@ pub(super) struct Row {
     report: ReportId,
     cluster: ClusterId,
     measures: Measures,
+    around: Surroundings,
     /// The report is about the same.
     same: bool,
     /// The cluster is where it belongs.
@@ -171,8 +188,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(report: ReportId, cluster: ClusterId, measures: Measures) -> Self {
-        Self { report, cluster, measures, same: false, belongs: false }
+    pub(super) fn new(report: ReportId, cluster: ClusterId, measures: Measures, around: Surroundings) -> Self {
+        Self { report, cluster, measures, around, same: false, belongs: false }
     }
 }
 
@@ -219,6 +236,11 @@ const MOST_WRONG: usize = 32;
 const GATED: usize = 4_000;
 /// Each stream counts as much as the next, but for the smallest.
 const SMALL_STREAM: f32 = 200.0;
+
+/// Steps become smaller down to this share of the first.
+const SLOWEST: f32 = 0.2;
+/// After this share of all steps the weights are averaged.
+const SETTLES: f32 = 0.5;
 
 /// Teaches both networks by streams of lessons: first the order, then how sure it is. From the streams of `gate_only`
 /// nothing is learned about the order.
@@ -272,10 +294,13 @@ fn teach_ranker(streams: &[&[Lesson]], teaching: &Teaching) -> Network {
                 rank_rows(&mut pupil, &rows, weight / course.batch as f32, course.dropout, &mut dice);
             }
             step += 1.0;
-            pupil.step(course.rate * (1.0 - step / steps).max(0.02), course.decay);
+            pupil.step(course.rate * (1.0 - step / steps).max(SLOWEST), course.decay);
+            if step > steps * SETTLES {
+                pupil.settle();
+            }
         }
     }
-    pupil.network
+    pupil.finish()
 }
 
 /// One lesson of the ranker: the right candidates together should have the whole share.
@@ -300,19 +325,16 @@ fn rank_rows(pupil: &mut Pupil, rows: &[&Row], weight: f32, dropout: f32, dice: 
     }
 }
 
+/// What the gate sees, what it should say, and how much that counts.
+type Case = ([f32; GATE_INPUTS], bool, f32);
+
+/// Gates that learn from other lots and are taken together: what one of them is wrong about by chance the others are not.
+const GATES: u64 = 3;
+
 fn teach_gate(ranker: &Network, streams: &[&[Lesson]], teaching: &Teaching) -> Network {
-    let course = Course {
-        hidden: 16,
-        rounds: teaching.rounds,
-        rate: 0.002,
-        decay: 0.1,
-        dropout: 0.15,
-        seed: teaching.seed + 1,
-        batch: 32,
-    };
-    let mut dice = Dice::new(course.seed + 7);
+    let mut dice = Dice::new(teaching.seed + 8);
     let model = Model { ranker: ranker.clone(), gate: ranker.clone() };
-    let mut cases: Vec<([f32; GATE_INPUTS], bool, f32)> = Vec::new();
+    let mut cases: Vec<Case> = Vec::new();
     for stream in streams {
         let mut some: Vec<&Lesson> = stream.iter().filter(|lesson| !lesson.is_empty()).collect();
         dice.shuffle(&mut some);
@@ -323,12 +345,28 @@ fn teach_gate(ranker: &Network, streams: &[&[Lesson]], teaching: &Teaching) -> N
             (inputs, belongs, weight)
         }));
     }
-    let mut pupil = Pupil::new(GATE_INPUTS, &course, cases.iter().map(|(inputs, _, weight)| (&inputs[..], *weight)));
+    let gates = (0..GATES).map(|gate| {
+        let course = Course {
+            hidden: 16,
+            rounds: teaching.rounds,
+            rate: 0.002,
+            decay: 0.1,
+            dropout: 0.15,
+            seed: teaching.seed + 1 + 1_000 * gate,
+            batch: 32,
+        };
+        teach_one_gate(&mut cases, &course, &mut dice)
+    });
+    Network::together(&gates.collect::<Vec<_>>())
+}
+
+fn teach_one_gate(cases: &mut [Case], course: &Course, dice: &mut Dice) -> Network {
+    let mut pupil = Pupil::new(GATE_INPUTS, course, cases.iter().map(|(inputs, _, weight)| (&inputs[..], *weight)));
     let steps = (course.rounds * cases.len().div_ceil(course.batch)) as f32;
     let (mut normal, mut units) = ([0.0; GATE_INPUTS], vec![0.0; course.hidden]);
     let mut step = 0.0;
     for _ in 0..course.rounds {
-        dice.shuffle(&mut cases);
+        dice.shuffle(cases);
         for batch in cases.chunks(course.batch) {
             for (inputs, belongs, weight) in batch {
                 pupil.network.normal(inputs, &mut normal);
@@ -342,10 +380,13 @@ fn teach_gate(ranker: &Network, streams: &[&[Lesson]], teaching: &Teaching) -> N
                 pupil.learn(&normal, &units, slope);
             }
             step += 1.0;
-            pupil.step(course.rate * (1.0 - step / steps).max(0.02), course.decay);
+            pupil.step(course.rate * (1.0 - step / steps).max(SLOWEST), course.decay);
+            if step > steps * SETTLES {
+                pupil.settle();
+            }
         }
     }
-    pupil.network
+    pupil.finish()
 }
 
 impl Lesson {
@@ -360,6 +401,7 @@ impl Lesson {
         let measures: Vec<Measures> = self.rows.iter().map(|row| row.measures).collect();
         let (ranked, scores) = model.rank(&measures, &clusters);
         let belongs = ranked.first().is_some_and(|first| self.rows[first.best].belongs);
-        (Model::gate_inputs(&measures, &clusters, &ranked, &scores), belongs)
+        let around = |at: usize| self.rows[at].around.clone();
+        (Model::gate_inputs(&measures, &clusters, &ranked, &scores, around), belongs)
     }
 }

@@ -24,12 +24,37 @@ pub(super) enum Lead {
     OfTen,
     /// Candidates found, as a logarithm.
     Found,
+    /// The logarithm of the odds by the share of all candidates that mean the same as the best one, in whichever cluster:
+    /// a problem that lies in pieces is still known.
+    KinOdds,
+    /// How near the candidates of other clusters are to the best one, by their shares.
+    Kin,
+    /// How near the best candidate of the next cluster is to the best of all.
+    Rival,
+    /// How near the best candidate is to the other exemplars of its cluster: one that strayed in does not speak for it.
+    Fit,
+    /// How much nearer the report is to them.
+    Nearer,
 }
 
 /// How many inputs the gate has.
-pub(super) const GATE_INPUTS: usize = Lead::Found as usize + 1;
+pub(super) const GATE_INPUTS: usize = Lead::Nearer as usize + 1;
 /// Odds beyond this say no more.
 const MOST_ODDS: f32 = 6.0;
+/// Two texts whose cosine is as low as this mean something else; they mean the same to a growing part from here on …
+const NO_KIN: f32 = 0.4;
+/// … up to here.
+const SURE_KIN: f32 = 0.8;
+
+/// What surrounds a candidate.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Surroundings {
+    /// The cosines between it and each candidate, itself included.
+    pub(super) cosines: Vec<f32>,
+    /// The mean cosine between it and the other exemplars of its cluster, and between those and the new report; not
+    /// known if there is no other.
+    pub(super) fit: Option<(f32, f32)>,
+}
 
 /// A cluster in the order of likelihood.
 #[derive(Debug, Clone, Copy)]
@@ -112,12 +137,13 @@ impl Model {
         (ranked, scores)
     }
 
-    /// What the gate looks at.
+    /// What the gate looks at. `around` tells what surrounds one of the candidates.
     pub(super) fn gate_inputs(
         all: &[Measures],
         clusters: &[usize],
         ranked: &[Ranked],
         scores: &[f32],
+        around: impl FnOnce(usize) -> Surroundings,
     ) -> [f32; GATE_INPUTS] {
         let mut inputs = [0.0; GATE_INPUTS];
         let Some(first) = ranked.first() else { return inputs };
@@ -127,13 +153,36 @@ impl Model {
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
         order.truncate(10);
-        let own = order.iter().filter(|&&at| clusters[at] == clusters[first.best]).count();
+        let is_own = |at: usize| clusters[at] == clusters[first.best];
+        let own = order.iter().filter(|&&at| is_own(at)).count();
+        let Surroundings { cosines, fit } = around(first.best);
+        let (mut mass, mut kin, mut others, mut nearness) = (0.0, 0.0, 0.0, 0.0);
+        for (at, (score, &cosine)) in scores.iter().zip(&cosines).enumerate() {
+            let own_mass = (score - scores[order[0]]).exp();
+            mass += own_mass;
+            if is_own(at) {
+                kin += own_mass;
+            } else {
+                kin += own_mass * ((cosine - NO_KIN) / (SURE_KIN - NO_KIN)).clamp(0.0, 1.0);
+                others += own_mass;
+                nearness += own_mass * cosine;
+            }
+        }
+        let kin = (kin / mass).clamp(1e-4, 1.0 - 1e-4);
+        let nearness = if others > 0.0 { nearness / others } else { f32::NAN };
+        let rival = ranked.get(1).map_or(f32::NAN, |other| cosines[other.best]);
+        let (fit, nearer) = fit.map_or((f32::NAN, f32::NAN), |(fit, new)| (fit, new - fit));
         for (lead, value) in [
             (Lead::Odds, (share / (1.0 - share)).ln().clamp(-MOST_ODDS, MOST_ODDS)),
             (Lead::Rank, scores[first.best]),
             (Lead::Margin, (scores[first.best] - second).min(MOST_ODDS)),
             (Lead::OfTen, own as f32 / order.len() as f32),
             (Lead::Found, (scores.len() as f32).ln_1p()),
+            (Lead::KinOdds, (kin / (1.0 - kin)).ln().clamp(-MOST_ODDS, MOST_ODDS)),
+            (Lead::Kin, nearness),
+            (Lead::Rival, rival),
+            (Lead::Fit, fit),
+            (Lead::Nearer, nearer),
         ] {
             inputs[lead as usize] = value;
         }
@@ -194,6 +243,34 @@ pub(super) struct Network {
 const FURTHEST: f32 = 4.0;
 
 impl Network {
+    /// A network whose answer is the mean of the answers of several that bring their inputs to the same scale. Its hidden
+    /// units are those of all.
+    pub(super) fn together(networks: &[Self]) -> Self {
+        let Some(first) = networks.first() else { panic!("there is a network to take the mean of") };
+        let share = 1.0 / networks.len() as f32;
+        let all = |part: fn(&Self) -> &[f32]| networks.iter().flat_map(part).copied().collect::<Vec<f32>>();
+        let rows = |input: usize| networks.iter().flat_map(move |one| &one.first[input * one.hidden..][..one.hidden]);
+        Self {
+            inputs: first.inputs,
+            hidden: networks.iter().map(|one| one.hidden).sum(),
+            mean: first.mean.clone(),
+            scale: first.scale.clone(),
+            first: (0..first.inputs).flat_map(rows).copied().collect(),
+            first_bias: all(|one| &one.first_bias),
+            second: all(|one| &one.second).into_iter().map(|weight| weight * share).collect(),
+            direct: (0..first.inputs)
+                .map(|at| networks.iter().map(|one| one.direct[at]).sum::<f32>() * share)
+                .collect(),
+            bias: networks.iter().map(|one| one.bias).sum::<f32>() * share,
+        }
+    }
+
+    /// All that is learned, the weights of the inputs first.
+    pub(super) fn weights_mut(&mut self) -> impl Iterator<Item = &mut f32> {
+        let rest = self.first_bias.iter_mut().chain(&mut self.second).chain(&mut self.direct);
+        self.first.iter_mut().chain(rest).chain(std::iter::once(&mut self.bias))
+    }
+
     fn parts(&self) -> [&[f32]; 6] {
         [&self.mean, &self.scale, &self.first, &self.first_bias, &self.second, &self.direct]
     }
@@ -271,5 +348,53 @@ impl Network {
         let (mut normal, mut units) = (vec![0.0; self.inputs], vec![0.0; self.hidden]);
         self.normal(raw, &mut normal);
         self.answer(&normal, &mut units)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(seed: f32) -> Network {
+        let draw = |count: usize| (0..count).map(|at| ((at as f32 + 1.7) * seed).sin()).collect::<Vec<f32>>();
+        Network {
+            inputs: 3,
+            hidden: 2,
+            mean: vec![0.5, 0.0, 1.0],
+            scale: vec![1.0, 2.0, 0.5],
+            first: draw(6),
+            first_bias: draw(2),
+            second: draw(2),
+            direct: draw(3),
+            bias: seed,
+        }
+    }
+
+    #[test]
+    fn networks_taken_together_answer_with_their_mean() {
+        let networks = [network(1.3), network(2.9), network(0.4)];
+        let together = Network::together(&networks);
+        for raw in [[0.0, 0.0, 0.0], [1.0, -0.5, 3.0], [0.2, f32::NAN, -1.0]] {
+            let mean = networks.iter().map(|one| one.score(&raw)).sum::<f32>() / 3.0;
+            assert!((together.score(&raw) - mean).abs() < 1e-5, "{raw:?}");
+        }
+    }
+
+    /// The gate's inputs of two clusters with one candidate each that the ranker takes for equal.
+    fn of_two(cosine_between: f32) -> [f32; GATE_INPUTS] {
+        let (all, clusters) = ([Measures::default(); 2], [0, 1]);
+        let (ranked, scores) = Model::unlearned().rank(&all, &clusters);
+        let around = |_| Surroundings { cosines: vec![1.0, cosine_between], fit: None };
+        Model::gate_inputs(&all, &clusters, &ranked, &scores, around)
+    }
+
+    #[test]
+    fn a_problem_in_two_clusters_is_as_well_known_as_in_one_if_they_mean_the_same() {
+        let (same, other) = (of_two(0.95), of_two(0.1));
+        let lead = |inputs: &[f32; GATE_INPUTS], lead: Lead| inputs[lead as usize];
+        assert!(lead(&same, Lead::Odds).abs() < 1e-5 && lead(&other, Lead::Odds).abs() < 1e-5);
+        assert!(lead(&other, Lead::KinOdds).abs() < 1e-5, "a rival that means something else leaves it open");
+        assert!(lead(&same, Lead::KinOdds) >= MOST_ODDS, "a rival that means the same does not");
+        assert!(lead(&same, Lead::Fit).is_nan(), "a cluster of one fits itself, which tells nothing");
     }
 }

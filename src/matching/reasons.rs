@@ -52,11 +52,22 @@ const GROUPS: &[(&str, &[usize])] = &[
             M::ClusterMean as usize,
             M::ClusterNearest as usize,
             M::ClusterWhole as usize,
+            Lead::Fit as usize,
+            Lead::Nearer as usize,
         ],
     ),
     (
         "lead",
-        &[Lead::Odds as usize, Lead::Rank as usize, Lead::Margin as usize, Lead::OfTen as usize, Lead::Found as usize],
+        &[
+            Lead::Odds as usize,
+            Lead::Rank as usize,
+            Lead::Margin as usize,
+            Lead::OfTen as usize,
+            Lead::Found as usize,
+            Lead::KinOdds as usize,
+            Lead::Kin as usize,
+            Lead::Rival as usize,
+        ],
     ),
     (
         "kind_of_text",

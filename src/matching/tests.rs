@@ -305,7 +305,7 @@ fn reasons_add_up_to_the_score() {
 fn a_removal_that_takes_more_than_was_kept_ready_is_told() {
     let mut index = Index::new(Policy::default());
     let text = |n: u128| format!("w{n}x alpha{} beta{}", n * 7, n * 13);
-    for n in 1..=40 {
+    for n in 1..=80 {
         index.insert(report(n), cluster(1), false, &title(&text(n)));
     }
     for n in 1..=12 {
