@@ -222,6 +222,7 @@ impl Index {
             wording.document = Some(self.lexicon.learn(features));
             self.lexicon.keep_in_second(report, features);
         }
+        self.lexicon.give_in_second(features);
         home.put(wording);
         self.choose_exemplars(cluster, member.text);
         self.choose_where_set_apart(report, member.text.signature);

@@ -118,16 +118,13 @@ impl SecondSpace {
     }
 
     /// A document with this text is kept from now on.
-    pub(super) fn keep(&mut self, name: TextName, report: ReportId, embedding: Option<&Embedding>) {
+    pub(super) fn keep(&mut self, name: TextName, report: ReportId) {
         let lacking = &mut self.lacking;
         let kept = self.texts.entry(name).or_insert_with(|| {
             *lacking += 1;
             Kept { holders: 0, report, vector: None, slots: Vec::new() }
         });
         kept.holders += 1;
-        if let Some(embedding) = embedding {
-            self.give(name, embedding);
-        }
     }
 
     /// One document with this text is not kept any more.

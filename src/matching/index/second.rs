@@ -14,7 +14,7 @@ impl Index {
         let mut second = SecondSpace::new(space);
         let homes = self.clusters.values().flat_map(|home| &home.texts);
         for wording in homes.filter(|wording| wording.document.is_some()) {
-            second.keep(wording.key.name(), wording.best().report, None);
+            second.keep(wording.key.name(), wording.best().report);
             if let Some((slot, shown)) = wording.slot.and_then(|slot| Some((slot, self.lexicon.shown(slot)?))) {
                 second.show(wording.key.name(), slot, shown.order());
             }

@@ -12,7 +12,14 @@ impl Lexicon {
     /// A text was learned, and its words are kept from now on.
     pub(in crate::matching) fn keep_in_second(&mut self, report: ReportId, features: &Features) {
         if let Some(second) = &mut self.second {
-            second.keep((features.signature(), features.words()), report, features.embedding());
+            second.keep((features.signature(), features.words()), report);
+        }
+    }
+
+    /// Somebody says a text that is kept, perhaps with a vector that it lacked.
+    pub(in crate::matching) fn give_in_second(&mut self, features: &Features) {
+        if let (Some(second), Some(embedding)) = (&mut self.second, features.embedding()) {
+            second.give((features.signature(), features.words()), embedding);
         }
     }
 
