@@ -16,7 +16,7 @@
 //! # Floors
 //!
 //! ```text
-//! main → cli → server → { grpc  http  worker } → app → { store  matching  channel } → domain
+//! main → cli → server → { grpc  http  worker } → app → { store  matching  channel  embedder } → domain
 //! ```
 //!
 //! Imports go down only, and neighbours on a floor do not import each other: where two must meet, they meet in [`app`].
@@ -54,6 +54,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod embedder;
 pub mod grpc;
 pub mod http;
 pub mod matching;

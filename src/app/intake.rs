@@ -25,9 +25,8 @@ use tracing::warn;
 use crate::domain::coverage::Coverage;
 use crate::domain::id::{CustomerId, ProductId, TenantId};
 use crate::domain::report::{NewReport, PlacementDecision};
-use crate::domain::time::Timestamp;
 use crate::domain::violation::Violations;
-use crate::matching::{Features, Text};
+use crate::matching::Features;
 use crate::store::report::PlacedReport;
 use crate::store::request::Fingerprint;
 use crate::store::{self, Reader, StoreError, TenantScope};
@@ -37,13 +36,11 @@ pub(crate) use self::batch::signals;
 
 use self::batch::{Batch, Outcome, Stored};
 use self::lane::{Job, Lane, WorkOn};
-use super::matcher::seconds;
+use super::embedding::ReadText;
 use super::report::{Known, KnownProblem, missing_facts};
 use super::{App, Call, Error, customer, product};
 
 const METHOD: &str = "SubmitReport";
-/// A longer text is read on a thread of its own.
-const LONG_TEXT: usize = 8 * 1024;
 
 /// What became of a submitted report, and what is known about its problem.
 #[derive(Debug, Clone)]
@@ -109,6 +106,7 @@ pub struct ReadReport {
     new: NewReport,
     product: Option<ProductId>,
     features: Features,
+    text_hash: Option<String>,
 }
 
 /// A report that waits for its batch.
@@ -139,8 +137,8 @@ impl App {
     /// Checks and reads a report. Reports of one stream may be read at once, and then are not ready in their order.
     pub async fn read_report(&self, call: &Call, new: NewReport, violations: Violations) -> Result<ReadReport, Error> {
         let product = self.check_report(call, &new, false, violations).await?;
-        let (new, features) = read_text(new, product, call.now).await?;
-        Ok(ReadReport { new, product, features })
+        let ReadText { new, features, text_hash } = self.read_text(call.scope, new, product, call.now).await?;
+        Ok(ReadReport { new, product, features, text_hash })
     }
 
     /// Refuses a report that cannot be accepted, or would not be if it were no dry run. `violations` is what was wrong
@@ -179,7 +177,7 @@ impl App {
         read: ReadReport,
         patience: Patience,
     ) -> Result<QueuedReport, Error> {
-        let ReadReport { new, product, features } = read;
+        let ReadReport { new, product, features, text_hash } = read;
         let lane = self.intake.lane(call.scope.tenant());
         let room = match patience {
             Patience::Refuse => Arc::clone(&lane.room).try_acquire_owned().map_err(|_| Error::Overloaded)?,
@@ -187,7 +185,7 @@ impl App {
         };
         let fingerprint = call.request_id.map(|_| Fingerprint::of(&Body { report: &new }));
         let (answer, answered) = oneshot::channel();
-        let job = Job { call: call.clone(), new, product, features, fingerprint, answer, _room: room };
+        let job = Job { call: call.clone(), new, product, features, text_hash, fingerprint, answer, _room: room };
         if lane.add(job) {
             let (app, scope) = (Arc::clone(self), call.scope);
             self.intake.tasks.spawn(async move {
@@ -288,24 +286,6 @@ impl App {
         }
         Ok((known, reachable))
     }
-}
-
-/// Reads what matching needs; a long text on a thread that may take its time.
-pub(crate) async fn read_text(
-    new: NewReport,
-    product: Option<ProductId>,
-    now: Timestamp,
-) -> Result<(NewReport, Features), Error> {
-    let is_long = new.title.len() + new.body.len() > LONG_TEXT;
-    let read = move || {
-        let text = Text { product, fingerprint: new.fingerprint.as_deref(), title: &new.title, body: &new.body };
-        let features = Features::of(&text).arrived(seconds(new.occurred_time, now));
-        (new, features)
-    };
-    if is_long {
-        return tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)));
-    }
-    Ok(read())
 }
 
 /// One error for every job of a batch: the first gets it, the others one that means the same.

@@ -9,6 +9,8 @@
 //! Inside an intake transaction the tenant's row is locked, so an index that was brought up to the log there knows
 //! every report there is, on whichever replica it was accepted (law 4).
 
+mod vectors;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
@@ -22,6 +24,7 @@ use crate::matching::{self, Candidate, Decision, Features, Index, Placement, Tex
 use crate::store::report::{ReportText, Texts, texts, texts_of};
 use crate::store::{self, Reader, TenantScope};
 
+use self::vectors::Beside;
 use super::calibration::learned;
 use super::{App, Error};
 
@@ -36,6 +39,8 @@ const CONSTRAINTS: u64 = 5_000;
 #[derive(Default)]
 pub struct Matcher {
     tenants: Mutex<HashMap<TenantId, Arc<AsyncMutex<TenantIndex>>>>,
+    /// Whose vectors indexes take beside the built-in table's.
+    embedder: Option<Arc<str>>,
 }
 
 /// A tenant's index while nobody else uses it.
@@ -47,11 +52,17 @@ impl Matcher {
         Self::default()
     }
 
+    /// No index yet; they will take this embedder's vectors beside the built-in table's.
+    pub fn with_embedder(embedder: &str) -> Self {
+        Self { embedder: Some(embedder.into()), ..Self::default() }
+    }
+
     /// The tenant's index, once nobody else uses it. Bring it up to the log before asking it anything.
     pub(crate) async fn lock(&self, tenant: TenantId) -> IndexGuard {
         let index = {
             let mut tenants = self.tenants.lock().expect("nobody panics while holding it");
-            Arc::clone(tenants.entry(tenant).or_default())
+            let index = || Arc::new(AsyncMutex::new(TenantIndex::new(self.embedder.clone())));
+            Arc::clone(tenants.entry(tenant).or_insert_with(index))
         };
         let mut guard = index.lock_owned().await;
         if !guard.unsettled.is_empty() {
@@ -82,12 +93,20 @@ pub(crate) struct TenantIndex {
     unsettled: Vec<ReportId>,
     /// How sure the matcher has to be is as the tenant's policy and people's answers have it.
     is_taught: bool,
+    /// Another embedder's vectors of the same reports.
+    beside: Option<Beside>,
 }
 
-impl Default for TenantIndex {
-    fn default() -> Self {
+impl TenantIndex {
+    fn new(embedder: Option<Arc<str>>) -> Self {
+        let mut index = Index::new(matching::Policy::default());
+        let beside = embedder.map(Beside::new);
+        if let Some(beside) = &beside {
+            index.use_space(beside.space());
+        }
         Self {
-            index: Index::new(matching::Policy::default()),
+            index,
+            beside,
             loaded: Loaded::Nothing,
             sequence: 0,
             apart: BTreeSet::new(),
@@ -142,6 +161,7 @@ impl TenantIndex {
             self.reload_cluster(db, cluster).await?;
             self.reload.remove(&cluster);
         }
+        self.read_vectors(db).await?;
         if !self.is_taught {
             let (policy, _) = store::tenant::policy(db).await?;
             self.index.set_policy(learned(db, &policy).await?.thresholds);
@@ -233,6 +253,9 @@ impl TenantIndex {
         let read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
         for (report, cluster, origin, features) in read {
             self.index.insert(report, cluster, origin == Origin::Human, &features);
+            if let Some(beside) = &mut self.beside {
+                beside.note(report);
+            }
         }
         Ok(())
     }
@@ -302,7 +325,7 @@ impl TenantIndex {
 
     /// Nobody knows what is stored: everything is read again.
     pub(crate) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.beside.take().map(|beside| beside.embedder));
     }
 }
 

@@ -35,6 +35,7 @@ pub mod customer;
 pub mod defect;
 pub mod delivery;
 pub mod deployment;
+pub mod embedding;
 pub mod error;
 pub mod event;
 pub mod intake;
@@ -109,19 +110,34 @@ pub struct App {
     pub matcher: matcher::Matcher,
     /// What the ways out can do.
     pub delivery: delivery::Deliverer,
+    /// An embedder beside the built-in table, if one is configured.
+    pub embedding: Option<Arc<embedding::Endpoint>>,
     auth: auth::KeyCache,
 }
 
 impl App {
     /// Puts the service together.
     pub fn new(store: Store, clock: Clock, intake: intake::Intake, deliverer: delivery::Deliverer) -> Arc<Self> {
+        Self::with_embedder(store, clock, intake, deliverer, None)
+    }
+
+    /// Puts the service together, with an embedder beside the built-in table if there is one.
+    pub fn with_embedder(
+        store: Store,
+        clock: Clock,
+        intake: intake::Intake,
+        deliverer: delivery::Deliverer,
+        embedding: Option<embedding::Endpoint>,
+    ) -> Arc<Self> {
+        let matcher = embedding.as_ref().map(|endpoint| matcher::Matcher::with_embedder(endpoint.id()));
         Arc::new(Self {
             store,
             clock,
             wake: wake::Wake::new(),
             intake,
-            matcher: matcher::Matcher::new(),
+            matcher: matcher.unwrap_or_default(),
             delivery: deliverer,
+            embedding: embedding.map(Arc::new),
             auth: auth::KeyCache::new(),
         })
     }

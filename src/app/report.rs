@@ -17,7 +17,8 @@ use crate::store::report::{PlacedReport, ReportFilter};
 use crate::store::{self, Direction, Page, Reader};
 
 use super::cluster::search::{NEAREST, passing};
-use super::intake::{read_text, signals};
+use super::embedding::ReadText;
+use super::intake::signals;
 use super::{App, Call, Error, Resource, world};
 
 /// Why a report was placed where it was, or would be.
@@ -173,7 +174,7 @@ impl App {
     ) -> Result<Matched, Error> {
         let product = self.check_report(call, &new, true, violations).await?;
         let db = self.read(call);
-        let (new, features) = read_text(new, product, call.now).await?;
+        let ReadText { new, features, .. } = self.read_text(call.scope, new, product, call.now).await?;
         let index = self.current_index(call.scope).await?;
         let search = move || index.place_among(&features, NEAREST);
         let (placement, candidates) =

@@ -158,7 +158,7 @@ impl ChannelConfigError {
 
 /// TLS as a client: ring for the cryptography, the web's usual authorities and those the operator names, and every
 /// certificate is verified. `protocols` are offered by ALPN, the preferred one first.
-fn tls_client_config(
+pub(crate) fn tls_client_config(
     protocols: &[&[u8]],
     authorities: &[CertificateDer<'static>],
 ) -> Result<ClientConfig, ChannelConfigError> {

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
-use super::{Config, EmailConfig, EmailTls, GrpcConfig, StoreConfig, WebhookConfig, text};
+use super::{Config, EmailConfig, EmailTls, EmbedderConfig, GrpcConfig, StoreConfig, WebhookConfig, text};
 
 /// A caller that retries overnight must find its answer in the morning.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,6 +49,7 @@ impl Config {
             "intake.queue",
             "must hold at least intake.max_batch",
         );
+        check_embedder(&mut found, &self.embedder, self.grpc.request_timeout);
         check_delivery(&mut found, self);
         found.positive("reconcile.page", self.reconcile.page);
         found.lasting("reconcile.poll", self.reconcile.poll);
@@ -214,6 +215,59 @@ fn is_this_machine(url: &Url) -> bool {
     }
 }
 
+fn check_embedder(found: &mut Findings, embedder: &EmbedderConfig, request_timeout: Duration) {
+    if let Some(url) = &embedder.url {
+        match url.scheme() {
+            "https" => {}
+            "http" if embedder.allow_http || is_this_machine(url) => {}
+            "http" => found.refuse(
+                "embedder.url",
+                "would send what customers wrote unencrypted: use https, or set embedder.allow_http = true",
+            ),
+            _ => found.refuse("embedder.url", "must be an http or https URL"),
+        }
+        found.refuse_if(
+            !url.username().is_empty() || url.password().is_some(),
+            "embedder.url",
+            "must not hold a user name or password: a key goes into embedder.api_key",
+        );
+        found.refuse_if(url.fragment().is_some(), "embedder.url", "must not hold a fragment");
+    }
+    found.refuse_if(
+        embedder.model.as_deref().is_some_and(|model| model.trim().is_empty()),
+        "embedder.model",
+        "must name a model of the endpoint",
+    );
+    found.refuse_if(
+        embedder.api_key.as_ref().is_some_and(|key| !is_header_text(key.expose_secret())),
+        "embedder.api_key",
+        "must be plain text on one line",
+    );
+    found.refuse_if(
+        embedder.dimensions.is_some_and(|count| !(1..=256).contains(&count)),
+        "embedder.dimensions",
+        "must be from 1 to 256, which is what is kept; leave it out to have more brought down to that",
+    );
+    found.lasting("embedder.timeout", embedder.timeout);
+    found.refuse_if(
+        embedder.timeout >= request_timeout,
+        "embedder.timeout",
+        "must be shorter than grpc.request_timeout, or reports fail that would go by the built-in table",
+    );
+    found.refuse_if(!(1..=2048).contains(&embedder.batch), "embedder.batch", "must be from 1 to 2048");
+    if let Some(ca) = &embedder.ca {
+        found.readable("embedder.ca", ca);
+    }
+    if embedder.enabled {
+        found.refuse_if(embedder.url.is_none(), "embedder.url", "is missing: embedder.enabled needs an endpoint");
+        found.refuse_if(embedder.model.is_none(), "embedder.model", "is missing: embedder.enabled needs a model");
+    }
+}
+
+fn is_header_text(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+}
+
 fn check_delivery(found: &mut Findings, config: &Config) {
     let delivery = &config.delivery;
     found.positive("delivery.batch", delivery.batch);
@@ -337,6 +391,43 @@ mod tests {
         assert_eq!(problems(&["webhook.timeout=30s"]), ["webhook.timeout"]);
         assert_eq!(problems(&["webhook.timeout=30s", "webhook.enabled=false"]), [""; 0]);
         assert_eq!(problems(&["delivery.lease=10s"]), ["webhook.timeout"]);
+    }
+
+    #[test]
+    fn an_embedder_needs_an_endpoint_and_a_model() {
+        assert_eq!(problems(&["embedder.enabled=true"]), ["embedder.url", "embedder.model"]);
+        let embedder = ["embedder.enabled=true", "embedder.url=https://example.org/v1", "embedder.model=small"];
+        assert_eq!(problems(&embedder), [""; 0]);
+        for (flag, key) in [
+            ("embedder.url=ftp://example.org", "embedder.url"),
+            ("embedder.url=https://u:p@example.org", "embedder.url"),
+            ("embedder.url=http://example.org/v1", "embedder.url"),
+            ("embedder.url=http://10.0.0.7/v1", "embedder.url"),
+            ("embedder.model= ", "embedder.model"),
+            ("embedder.api_key=a\nb", "embedder.api_key"),
+            ("embedder.dimensions=0", "embedder.dimensions"),
+            ("embedder.dimensions=257", "embedder.dimensions"),
+            ("embedder.timeout=0s", "embedder.timeout"),
+            ("embedder.timeout=30s", "embedder.timeout"),
+            ("embedder.batch=0", "embedder.batch"),
+            ("embedder.batch=2049", "embedder.batch"),
+            ("embedder.ca=/nowhere/at/all", "embedder.ca"),
+        ] {
+            assert_eq!(problems(&[&embedder[..], &[flag]].concat()), [key], "{flag}");
+        }
+    }
+
+    #[test]
+    fn an_embedder_may_be_on_this_machine_or_in_a_private_network() {
+        for settings in [
+            &["embedder.url=http://127.0.0.1:8080/v1"][..],
+            &["embedder.url=http://localhost:8080"],
+            &["embedder.url=https://10.0.0.7/v1"],
+            &["embedder.url=http://10.0.0.7:8080/v1", "embedder.allow_http=true"],
+            &["embedder.dimensions=256", "embedder.api_key=sk-1"],
+        ] {
+            assert_eq!(problems(settings), [""; 0], "{settings:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) const DEFAULTS: &str = include_str!("default.toml");
 const ENVIRONMENT_PREFIX: &str = "HEARBACK__";
 
 /// Settings that are never shown, as section and key.
-const SECRETS: [(&str, &str); 2] = [("store", "url"), ("email", "password")];
+const SECRETS: [(&str, &str); 3] = [("store", "url"), ("embedder", "api_key"), ("email", "password")];
 
 /// Stands in the place of a secret until its file is read.
 const FILE_MARK: &str = "<file>";

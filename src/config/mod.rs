@@ -41,6 +41,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// How submitted reports are gathered into transactions.
     pub intake: IntakeConfig,
+    /// An embedder beside the built-in table.
+    pub embedder: EmbedderConfig,
     /// How announcements are carried out of the house.
     pub delivery: DeliveryConfig,
     /// How what is true is compared with what was told.
@@ -229,6 +231,36 @@ pub struct IntakeConfig {
     pub max_batch: usize,
     /// Reports that may wait for a transaction.
     pub queue: usize,
+}
+
+/// An embedder beside the built-in table: an endpoint that speaks OpenAI's embeddings API.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedderConfig {
+    /// Whether it is asked at all.
+    pub enabled: bool,
+    /// Where it is; `/embeddings` is added.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional_url")]
+    #[schemars(with = "Option<String>")]
+    pub url: Option<Url>,
+    /// Which of its models.
+    pub model: Option<String>,
+    /// The bearer key.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::redacted_option")]
+    #[schemars(with = "Option<String>", extend("writeOnly" = true))]
+    pub api_key: Option<SecretString>,
+    /// How many numbers to ask for, of a model whose first numbers tell the most.
+    pub dimensions: Option<u16>,
+    /// How long a new report waits for it.
+    #[serde(with = "text::duration")]
+    #[schemars(with = "String")]
+    pub timeout: Duration,
+    /// Texts in one question, at most.
+    pub batch: usize,
+    /// Whether it may be plain HTTP elsewhere than on this machine.
+    pub allow_http: bool,
+    /// Authorities (PEM) whose certificates are accepted beside the web's.
+    pub ca: Option<PathBuf>,
 }
 
 /// How announcements are carried out of the house.

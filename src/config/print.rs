@@ -106,9 +106,15 @@ mod tests {
 
     #[test]
     fn secrets_are_neither_printed_nor_debugged() {
-        let config = with(&["store.kind=postgres", "store.url=postgres://u:271828@db/h", "email.password=271828"]);
+        let config = with(&[
+            "store.kind=postgres",
+            "store.url=postgres://u:271828@db/h",
+            "email.password=271828",
+            "embedder.api_key=271828",
+        ]);
         let printed = config.print_redacted();
         assert!(printed.contains("url = \"[redacted]\"") && printed.contains("password = \"[redacted]\""), "{printed}");
+        assert!(printed.contains("api_key = \"[redacted]\""), "{printed}");
         assert!(!printed.contains("271828") && !format!("{config:?}").contains("271828"));
         assert!(!with(&[]).print_redacted().contains("redacted"), "nothing is hidden where nothing is set");
     }
@@ -132,8 +138,8 @@ mod tests {
         }
         let sections = schema["properties"].as_object().unwrap();
         let keys = |section: &Value| section.get("properties").and_then(Value::as_object).map_or(1, Map::len);
-        // Two secrets have a `_file` twin, which the manual mentions in words.
-        assert_eq!(seen + 2, sections.values().map(keys).sum::<usize>());
+        // Three secrets have a `_file` twin, which the manual mentions in words.
+        assert_eq!(seen + 3, sections.values().map(keys).sum::<usize>());
     }
 
     #[test]

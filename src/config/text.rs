@@ -69,6 +69,25 @@ pub(super) mod url {
     }
 }
 
+/// A URL that may be absent.
+pub(super) mod optional_url {
+    use super::*;
+    use ::url::Url;
+
+    pub(in super::super) fn serialize<S: Serializer>(url: &Option<Url>, to: S) -> Result<S::Ok, S::Error> {
+        match url {
+            Some(url) => to.serialize_some(url.as_str()),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
+        let Some(Text(text)) = Option::deserialize(from)? else { return Ok(None) };
+        // It may hold a secret, so it is not repeated.
+        Url::parse(&text).map(Some).map_err(|error| D::Error::custom(format!("is not a URL: {error}")))
+    }
+}
+
 /// Reads a duration that may be absent.
 pub(super) fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = Option::<Text>::deserialize(from)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::embed::{self, Vector};
+use super::embedding::Embedding;
 use super::signature::Signature;
 use super::text::{self, Kind, Token};
 use crate::domain::id::ProductId;
@@ -45,6 +46,7 @@ pub struct Text<'a> {
 pub struct Features {
     text: Arc<Inner>,
     time: Option<i64>,
+    embedding: Option<Arc<Embedding>>,
 }
 
 #[derive(Debug)]
@@ -97,12 +99,22 @@ impl Features {
             vector: embed::vector_of(&title.sentences, &body.sentences),
             trigrams: trigrams(head),
         };
-        Features { text: Arc::new(text), time: None }
+        Features { text: Arc::new(text), time: None, embedding: None }
     }
 
     /// The same report, known to have come at this time, in seconds since 1970.
     pub fn arrived(self, time: i64) -> Features {
         Features { time: Some(time), ..self }
+    }
+
+    /// The same report, with what another embedder than the table says of it.
+    pub fn with_embedding(self, embedding: Embedding) -> Features {
+        Features { embedding: Some(Arc::new(embedding)), ..self }
+    }
+
+    /// What another embedder than the table says of the report.
+    pub fn embedding(&self) -> Option<&Embedding> {
+        self.embedding.as_deref()
     }
 
     /// When the report came, if that is known.

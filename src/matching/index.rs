@@ -5,6 +5,8 @@
 //! person set apart from some cluster. A few more are kept ready, so that a removal finds its successor. The choice depends
 //! on the members alone and not on the order they came in.
 
+mod second;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ use super::measures::{self, ClusterView, Measure, Measures, UNTOLD};
 use super::model::{Model, Surroundings};
 use super::reasons;
 use super::score::{self, Asked};
+use super::second::TextName;
 use super::signature::Signature;
 use crate::domain::id::{ClusterId, ReportId};
 
@@ -86,6 +89,13 @@ impl ExactKeys {
 struct TextKey {
     signature: Signature,
     words: u64,
+}
+
+impl TextKey {
+    /// The text's name in a second space.
+    fn name(self) -> TextName {
+        (self.signature, self.words)
+    }
 }
 
 /// The distinct texts of a cluster, by their best members.
@@ -211,7 +221,9 @@ impl Index {
         wording.latest = wording.latest.max(member.time);
         if wording.document.is_none() {
             wording.document = Some(self.lexicon.learn(features));
+            self.lexicon.keep_in_second(report, features);
         }
+        self.lexicon.give_in_second(features);
         home.put(wording);
         self.choose_exemplars(cluster, member.text);
         self.choose_where_set_apart(report, member.text.signature);
@@ -456,31 +468,33 @@ impl Index {
         let mut all: Vec<Measures> = near.iter().map(|near| near.measures).collect();
         measures::relate(&mut all);
         near.iter_mut().zip(all).for_each(|(near, measures)| near.measures = measures);
-        self.measure_support(&mut near);
+        self.measure_support(query, &mut near);
         self.measure_clusters(query, &mut near);
         near
     }
 
     /// Measures how near each candidate is to what else is near.
-    fn measure_support(&self, near: &mut [Near]) {
+    fn measure_support(&self, query: &Query<'_>, near: &mut [Near]) {
         let mut nearest: Vec<usize> = (0..near.len()).collect();
         let cosine = |at: &usize| near[*at].measures.get(Measure::Cosine);
         nearest.sort_unstable_by(|a, b| cosine(b).total_cmp(&cosine(a)).then(near[*a].rank.cmp(&near[*b].rank)));
         nearest.truncate(SUPPORTERS);
         let supporters: Vec<(usize, f64, Probe)> = nearest
             .iter()
-            .map(|&at| {
-                (at, f64::from(cosine(&at).max(0.0)).powi(4), self.lexicon.document(near[at].slot).vector.probe())
+            .filter_map(|&at| {
+                Some((at, f64::from(cosine(&at).max(0.0)).powi(4), self.lexicon.probe_of(query, near[at].slot)?))
             })
             .collect();
         for (at, one) in near.iter_mut().enumerate() {
-            let vector = &self.lexicon.document(one.slot).vector;
             let (mut sum, mut weights) = (0.0, 0.0);
             for (_, weight, probe) in supporters.iter().filter(|(other, ..)| *other != at) {
-                sum += weight * f64::from(probe.cosine(vector));
+                let Some(cosine) = self.lexicon.cosine(query, probe, one.slot) else { continue };
+                sum += weight * f64::from(cosine);
                 weights += weight;
             }
-            one.measures.set(Measure::Support, if weights > 0.0 { sum / weights } else { 0.0 });
+            let lacks = weights == 0.0 && query.second.is_some();
+            let otherwise = if lacks { f64::from(one.measures.get(Measure::Cosine)) } else { 0.0 };
+            one.measures.set(Measure::Support, if weights > 0.0 { sum / weights } else { otherwise });
         }
     }
 
@@ -488,7 +502,8 @@ impl Index {
     fn measure_clusters(&self, query: &Query<'_>, near: &mut [Near]) {
         let mut views: FxHashMap<ClusterId, (ClusterView, Vec<f32>)> = FxHashMap::default();
         for near in near.iter() {
-            let (_, wholes) = views.entry(near.cluster).or_insert_with(|| (self.view(near.cluster, query), Vec::new()));
+            let view = || (self.view(near.cluster, query, near.measures.get(Measure::Cosine)), Vec::new());
+            let (_, wholes) = views.entry(near.cluster).or_insert_with(view);
             wholes.push(near.measures.get(Measure::Whole));
         }
         let count = near.len() as f64;
@@ -510,10 +525,15 @@ impl Index {
         }
     }
 
-    fn view(&self, cluster: ClusterId, query: &Query<'_>) -> ClusterView {
+    /// What a cluster adds. `otherwise` is the cosine of one whose exemplars have none.
+    fn view(&self, cluster: ClusterId, query: &Query<'_>, otherwise: f32) -> ClusterView {
         let Some(home) = self.clusters.get(&cluster) else { return ClusterView::default() };
         let shown = home.texts.iter().take(EXEMPLARS).filter_map(|text| text.slot);
-        let mut cosines: Vec<f32> = shown.map(|slot| query.probe.cosine(&self.lexicon.document(slot).vector)).collect();
+        let probe = self.lexicon.probe(query);
+        let mut cosines: Vec<f32> = shown.filter_map(|slot| self.lexicon.cosine(query, probe, slot)).collect();
+        if cosines.is_empty() {
+            cosines.push(otherwise);
+        }
         cosines.sort_unstable_by(|a, b| b.total_cmp(a));
         let mean = |cosines: &[f32]| f64::from(cosines.iter().sum::<f32>()) / cosines.len().max(1) as f64;
         ClusterView {
@@ -599,6 +619,7 @@ impl Index {
         }
         if let Some(document) = wording.document {
             lexicon.forget(&document);
+            lexicon.release_in_second(wording.key.name());
         }
     }
 
@@ -655,6 +676,7 @@ impl Index {
                 && let Some(document) = wording.document.take()
             {
                 self.lexicon.forget(&document);
+                self.lexicon.release_in_second(wording.key.name());
             }
         }
         if stale {

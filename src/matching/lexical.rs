@@ -3,6 +3,8 @@
 //! A [`Document`] is *learned* (its terms enter the vocabulary) and may be *shown* (it enters the postings and counts in
 //! the frequencies). Only shown documents are found and only they change anybody's score.
 
+mod second;
+
 use std::sync::{Arc, LazyLock, Mutex};
 
 use rustc_hash::FxHashMap;
@@ -11,6 +13,7 @@ use super::embed::{Probe, Vector};
 use super::features::Features;
 use super::measures;
 use super::postings::{self, Found, Postings};
+use super::second::SecondSpace;
 use super::signature::Signature;
 use super::text::Kind;
 use super::vectors::{self, Nearest, Vectors};
@@ -67,7 +70,7 @@ const DAYS_WORTH: f32 = 0.8;
 
 impl Shown {
     /// Its place among equals, whenever it came.
-    fn order(&self) -> u64 {
+    pub(super) fn order(&self) -> u64 {
         let (high, low) = self.cluster.uuid().as_u64_pair();
         self.signature.prefix() ^ self.words ^ high.rotate_left(32) ^ low
     }
@@ -101,6 +104,8 @@ pub(super) struct Query<'f> {
     pub(super) has_body: bool,
     pub(super) trigrams: &'f [u16],
     pub(super) probe: Probe,
+    /// What is looked for in the second space, if that is the one to go by.
+    pub(super) second: Option<Probe>,
     pub(super) time: Option<i64>,
     pub(super) terms: Vec<QueryTerm>,
 }
@@ -184,6 +189,8 @@ pub(super) struct Lexicon {
     products: Vec<Option<ProductId>>,
     /// When each was last heard.
     latest: Vec<Option<i64>>,
+    /// Another embedder's vectors of the same texts.
+    pub(super) second: Option<Box<SecondSpace>>,
     scratch: Mutex<Scratch>,
 }
 
@@ -266,6 +273,9 @@ impl Lexicon {
         let terms: Vec<(u32, u8)> = shown.document.terms.iter().map(|term| (term.id, impact(term))).collect();
         let slot = self.postings.add(shown.order(), &terms)?;
         self.vectors.add(slot, shown.order(), &shown.document.vector);
+        if let Some(second) = &mut self.second {
+            second.show((shown.signature, shown.words), slot, shown.order());
+        }
         self.count_terms(&shown.document);
         let (at, product) = (slot as usize, shown.document.product);
         if at == self.shown.len() {
@@ -287,6 +297,9 @@ impl Lexicon {
         self.postings.remove(slot);
         self.vectors.remove(slot);
         if let Some(hidden) = self.shown[slot as usize].take() {
+            if let Some(second) = &mut self.second {
+                second.hide((hidden.signature, hidden.words), slot);
+            }
             self.count_terms(&hidden.document);
         }
     }
@@ -350,6 +363,7 @@ impl Lexicon {
             has_body: features.has_body(),
             trigrams: features.trigrams(),
             probe: features.vector().probe(),
+            second: self.second.as_ref().and_then(|second| second.probe(features.embedding())),
             time: features.time(),
             terms,
         }
@@ -387,7 +401,10 @@ impl Lexicon {
         };
         self.postings.search(postings, wanted, limit, accept, found);
         let vector = |slot: u32| &self.document(slot).vector;
-        self.vectors.search(vectors, &query.probe, limit, accept, vector, nearest);
+        match (&query.second, &self.second) {
+            (Some(probe), Some(second)) => second.search(vectors, probe, limit, accept, nearest),
+            _ => self.vectors.search(vectors, &query.probe, limit, accept, vector, nearest),
+        }
 
         hits.clear();
         hit_of.clear();
@@ -406,9 +423,12 @@ impl Lexicon {
             });
             (hits[hit].2.vector_rank, hits[hit].2.cosine) = (rank, one.cosine);
         }
+        if query.second.is_some() {
+            self.measure_in_second(query, hits);
+        }
         hits.retain_mut(|(promise, order, hit)| {
             let Some(shown) = self.shown.get(hit.slot as usize).and_then(Option::as_ref) else { return false };
-            if hit.vector_rank == 0 {
+            if hit.vector_rank == 0 && query.second.is_none() {
                 hit.cosine = query.probe.cosine(&shown.document.vector);
             }
             let rank = if hit.lexical_rank == 0 { limit as u32 + limit as u32 / 5 } else { hit.lexical_rank };

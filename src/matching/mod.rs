@@ -23,8 +23,12 @@
 //!
 //! Everything here is a pure function of what was put in: no clock, no disk, no randomness. When a report came is told by
 //! the caller ([`Features::arrived`]). Two indexes that hold the same reports answer the same, whatever the order of
-//! arrival and whatever was inserted and removed in between. There are two exceptions: [`Index::take_stale`], which is
-//! the remedy of itself; and beyond some thousand exemplars the lists of `vectors` are as they grew.
+//! arrival and whatever was inserted and removed in between. There are three exceptions: [`Index::take_stale`], which is
+//! the remedy of itself; beyond some thousand exemplars the lists of `vectors` are as they grew; and the scale of a second
+//! space (`second`) is as it was found when there were half as many.
+//!
+//! Vectors are the built-in table's. A report may carry another embedder's vector too ([`Features::with_embedding`]);
+//! where nearly all do, that embedder's space is searched and measured instead, never both in one search (`second`).
 //!
 //! Products: reports of two different known products never match. A report without a product matches others without one
 //! as usual; between a known and an unknown product at most a suggestion comes out.
@@ -32,6 +36,7 @@
 mod calibrate;
 mod decide;
 mod embed;
+mod embedding;
 mod exact;
 mod features;
 mod index;
@@ -42,6 +47,7 @@ mod model;
 mod postings;
 mod reasons;
 mod score;
+mod second;
 mod signature;
 mod text;
 mod vectors;
@@ -52,6 +58,7 @@ mod tests;
 
 pub use calibrate::{Answer, Calibration};
 pub use decide::{Candidate, Decision, Placement, Policy, Signal};
+pub use embedding::{Embedding, Order, Space, Unusable, said};
 pub use features::{Features, Text};
 pub use index::Index;
 pub use learn::{Dice, Lesson, Teaching, teach};

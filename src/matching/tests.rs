@@ -1,5 +1,7 @@
 //! What the matcher promises as a whole.
 
+mod second;
+
 use proptest::prelude::*;
 
 use super::*;

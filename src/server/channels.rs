@@ -85,7 +85,10 @@ fn email_settings(config: &Config) -> Result<email::EmailConfig, ChannelConfigEr
 }
 
 /// The certificates in a file of PEM, if one is named.
-fn authorities(key: &'static str, file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, ChannelConfigError> {
+pub(super) fn authorities(
+    key: &'static str,
+    file: Option<&Path>,
+) -> Result<Vec<CertificateDer<'static>>, ChannelConfigError> {
     let Some(file) = file else { return Ok(Vec::new()) };
     let unfit = |reason: String| ChannelConfigError { key, reason: format!("{} {reason}", file.display()) };
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);

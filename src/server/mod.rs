@@ -14,6 +14,7 @@
 
 mod channels;
 mod door;
+mod embedder;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -37,6 +38,7 @@ use crate::app::intake::Intake;
 use crate::channel::ChannelConfigError;
 use crate::clock::Clock;
 use crate::config::{Config, Problem, StoreConfig};
+use crate::embedder::EmbedderConfigError;
 use crate::grpc::Api;
 use crate::grpc::services::{Services, ServicesError};
 use crate::store::{PostgresOptions, Store, StoreError};
@@ -88,6 +90,9 @@ pub enum StartError {
     /// A way out.
     #[error("cannot set up a channel")]
     Channel(#[from] ChannelConfigError),
+    /// The embedder.
+    #[error("cannot set up the embedder")]
+    Embedder(#[from] EmbedderConfigError),
     /// Certificates.
     #[error("cannot offer TLS")]
     Tls(#[from] TlsError),
@@ -177,7 +182,8 @@ impl Server {
 
         let store = open_store(&config).await?;
         let intake = Intake::new(ending.tasks.clone(), config.intake.max_batch, config.intake.queue);
-        let app = App::new(store, options.clock, intake, deliverer);
+        let endpoint = embedder::endpoint(&config.embedder, options.clock.clone(), ending.tasks.clone())?;
+        let app = App::with_embedder(store, options.clock, intake, deliverer, endpoint);
         let first_key = app.bootstrap().await?;
 
         let api = Api::new(app.clone(), ending.stop.clone(), ending.tasks.clone());

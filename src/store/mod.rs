@@ -41,6 +41,7 @@ pub mod request;
 pub mod statement;
 pub mod suggestion;
 pub mod tenant;
+pub mod vector;
 
 pub use error::StoreError;
 pub use page::{Direction, Page};

@@ -132,6 +132,11 @@ async fn ask_everything(store: &Store, scope: super::TenantScope) -> Result<(), 
         super::report::list(&db, &filter, Direction::Ascending, Some(reports[0]), 50).await?;
     }
 
+    super::vector::of_reports(&db, "m", &reports).await?;
+    super::vector::of_texts(&db, "m", &many(|| "h".to_owned())).await?;
+    super::vector::forget_others(&txn, "m", NOW, 1_000).await?;
+    super::vector::erase(&txn, &reports).await?;
+
     super::cluster::by_ids(&db, &clusters).await?;
     super::cluster::links_of(&db, &clusters).await?;
     super::cluster::loops(&db, &clusters).await?;

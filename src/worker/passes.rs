@@ -11,6 +11,8 @@ use super::Pass;
 
 /// How often to forget old answers: seldom enough not to matter, often enough to stay small.
 const EXPIRE_PERIOD: Duration = Duration::from_secs(10 * 60);
+/// How often to look for reports of which the embedder said nothing: what came while it was away goes by the table.
+const EMBED_PERIOD: Duration = Duration::from_secs(10);
 /// The longest sleep of the sweep: it asks the database what is due, which is cheap.
 const SWEEP_LOOK: Duration = Duration::from_secs(30);
 /// More rounds than any test's work needs; a pass that always finds more is at fault.
@@ -66,6 +68,13 @@ pub fn passes(settings: &Settings) -> Vec<Pass> {
             hint: |wake| Some(&wake.deliver),
             run: Box::new(|app, now| Box::pin(async move { app.deliver_once(now).await })),
         },
+        // Asks the embedder for what is lacking, if one is configured.
+        Pass {
+            name: "embed",
+            period: EMBED_PERIOD,
+            hint: |_| None,
+            run: Box::new(|app, now| Box::pin(async move { app.embed_once(now).await })),
+        },
         // Forgets the answers to requests that nobody will repeat any more.
         Pass {
             name: "expire",
@@ -91,7 +100,12 @@ pub fn passes(settings: &Settings) -> Vec<Pass> {
 pub async fn run_until_idle(app: &Arc<App>) -> Result<(), Error> {
     for _ in 0..MANY_ROUNDS {
         let now = app.clock.now();
-        let done = [app.sweep_once(now).await?, app.reconcile_once(now).await?, app.deliver_once(now).await?];
+        let done = [
+            app.sweep_once(now).await?,
+            app.reconcile_once(now).await?,
+            app.deliver_once(now).await?,
+            app.embed_once(now).await?,
+        ];
         if done.iter().all(|progress| matches!(progress, Progress::Idle)) {
             return Ok(());
         }

@@ -7,7 +7,7 @@
 //! | `server` | everything below |
 //! | `grpc`, `http`, `worker` | `app` and below, not each other |
 //! | `app` | the floor below, and `domain` |
-//! | `store`, `matching`, `bus`, `channel`, `tracker`, `helpdesk` | `domain`, not each other |
+//! | `store`, `matching`, `bus`, `channel`, `embedder`, `tracker`, `helpdesk` | `domain`, not each other |
 //! | `domain` | nothing |
 //!
 //! Beside the stairs stand `clock` (which knows `domain`'s time), `config` (nothing) and `telemetry` (`config`): open to
@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 7] = [
     &["server"],
     &["grpc", "http", "worker"],
     &["app"],
-    &["store", "matching", "bus", "channel", "tracker", "helpdesk"],
+    &["store", "matching", "bus", "channel", "embedder", "tracker", "helpdesk"],
     &["domain"],
 ];
 const BESIDE: [&str; 3] = ["clock", "config", "telemetry"];
@@ -36,7 +36,7 @@ const OUTSIDERS: [(&[&str], &[&str]); 4] = [
     (&["sea_orm", "sea_orm_migration"], &["store"]),
     (&["tonic", "tonic_health", "tonic_reflection", "tonic_types", "prost"], &["grpc", "cli", "server/tests.rs"]),
     (&["axum"], &["http", "cli/demo", "server"]),
-    (&["lettre", "reqwest", "minijinja"], &["channel", "http", "cli", "server/tests.rs"]),
+    (&["lettre", "reqwest", "minijinja"], &["channel", "embedder", "http", "cli", "server/tests.rs"]),
 ];
 /// What `domain` and `matching` do without: runtimes, wires, databases, clocks and disks.
 const NOT_PURE: [&str; 12] = [

@@ -18,6 +18,7 @@ mod cluster;
 mod customer;
 mod defect;
 mod email;
+mod embedder;
 mod event;
 mod release;
 mod report;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::app::{App, Call, Error};
 use crate::domain::cluster::Cluster;
 use crate::domain::id::{ClusterId, ReportId};
-use crate::matching::{Candidate, Features, Text};
+use crate::matching::{self, Candidate, Features, Text};
 use crate::store::cluster::ClusterFilter;
 use crate::store::{self, Reader};
 
@@ -37,12 +37,18 @@ impl App {
         limit: usize,
     ) -> Result<Vec<FoundCluster>, Error> {
         let query = query.to_owned();
-        let product = filter.product;
-        let index = self.current_index(call.scope).await?;
-        let search = move || {
+        let (product, is_embedded) = (filter.product, self.embedding.is_some());
+        let read = move || {
             let text = Text { product, fingerprint: None, title: &query, body: "" };
-            index.candidates(&Features::of(&text), NEAREST)
+            (Features::of(&text), is_embedded.then(|| matching::said(&query, "")))
         };
+        let read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
+        let features = match read {
+            (features, Some(said)) => self.embedded(call.scope, features, said).await,
+            (features, None) => features,
+        };
+        let index = self.current_index(call.scope).await?;
+        let search = move || index.candidates(&features, NEAREST);
         let candidates = tokio::task::spawn_blocking(search).await.map_err(|error| Error::Internal(Box::new(error)))?;
         let db = self.read(call);
         let found = passing(&db, candidates, filter, limit).await?;

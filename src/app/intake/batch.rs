@@ -22,6 +22,7 @@ use crate::matching::{self, Decision, Features};
 use crate::store::dirty::{self, Subject};
 use crate::store::report::PlacedReport;
 use crate::store::request::{self, Answered};
+use crate::store::vector::ReportVector;
 use crate::store::{self, TenantScope, Txn};
 
 use super::METHOD;
@@ -83,7 +84,9 @@ impl App {
             (index, decided) = decide_all(index, jobs, fresh).await?;
         }
         let written = async {
-            for (job, placed) in write(&mut txn, jobs, decided).await? {
+            let placed = write(&mut txn, jobs, decided).await?;
+            self.keep_vectors(&txn, jobs, &placed).await?;
+            for (job, placed) in placed {
                 outcomes[job] = Some(Ok(Stored { placed, replayed: false }));
             }
             remember(&txn, jobs, &outcomes, &answered).await
@@ -104,6 +107,19 @@ impl App {
         self.wake.committed();
         let outcomes = outcomes.into_iter().map(|outcome| outcome.expect("every job is a replay, refused or written"));
         Ok(Batch { outcomes: outcomes.collect(), policy, now })
+    }
+}
+
+impl App {
+    /// Keeps what the embedder said of the reports, if there is one and it did.
+    async fn keep_vectors(&self, txn: &Txn, jobs: &[Job], placed: &[(usize, PlacedReport)]) -> Result<(), Error> {
+        let Some(endpoint) = &self.embedding else { return Ok(()) };
+        let vectors = placed.iter().filter_map(|(job, placed)| {
+            let job = &jobs[*job];
+            let vector = job.features.embedding()?.to_bytes();
+            Some(ReportVector { report_id: placed.report.id, text_hash: job.text_hash.clone()?, vector })
+        });
+        Ok(store::vector::insert(txn, endpoint.id(), vectors.collect()).await?)
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Job {
     pub(super) new: NewReport,
     pub(super) product: Option<ProductId>,
     pub(super) features: Features,
+    /// Of what an embedder is given of it, where there is one.
+    pub(super) text_hash: Option<String>,
     /// Of the request, if it may be repeated by its id.
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) answer: oneshot::Sender<Result<Accepted, Error>>,

@@ -22,6 +22,7 @@ pub(in crate::store) mod product;
 pub(in crate::store) mod release;
 pub(in crate::store) mod release_fix;
 pub(in crate::store) mod report;
+pub(in crate::store) mod report_vector;
 pub(in crate::store) mod request;
 pub(in crate::store) mod statement;
 pub(in crate::store) mod suggestion;

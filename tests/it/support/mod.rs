@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod builders;
 pub(crate) mod caller;
 pub(crate) mod database;
+pub(crate) mod embedder;
 pub(crate) mod every;
 pub(crate) mod mailbox;
 pub(crate) mod mime;
