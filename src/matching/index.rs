@@ -5,6 +5,8 @@
 //! person set apart from some cluster. As many again are kept ready, so that a removal finds its successor. The choice
 //! depends on the members alone and not on the order they came in.
 
+pub(super) mod review;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
