@@ -6,6 +6,7 @@ use sea_orm_migration::prelude::*;
 mod m20261122_000001_initial;
 mod m20261123_000002_suggestions;
 mod m20261129_000003_indexes;
+mod m20261129_000004_second_look;
 
 /// Every change, oldest first.
 pub struct Migrator;
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_initial::Migration),
             Box::new(m20261123_000002_suggestions::Migration),
             Box::new(m20261129_000003_indexes::Migration),
+            Box::new(m20261129_000004_second_look::Migration),
         ]
     }
 }

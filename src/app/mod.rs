@@ -44,6 +44,7 @@ pub mod product;
 pub mod reconcile;
 pub mod release;
 pub mod report;
+pub mod second_look;
 pub mod suggestion;
 pub mod wake;
 pub(crate) mod world;
@@ -109,6 +110,8 @@ pub struct App {
     pub matcher: matcher::Matcher,
     /// What the ways out can do.
     pub delivery: delivery::Deliverer,
+    /// Whose clusters are looked at again next.
+    pub turns: second_look::Turns,
     auth: auth::KeyCache,
 }
 
@@ -122,6 +125,7 @@ impl App {
             intake,
             matcher: matcher::Matcher::new(),
             delivery: deliverer,
+            turns: second_look::Turns::default(),
             auth: auth::KeyCache::new(),
         })
     }

@@ -21,6 +21,7 @@ mod email;
 mod event;
 mod release;
 mod report;
+mod second_look;
 mod start;
 mod suggestion;
 mod transport;
