@@ -7,6 +7,7 @@ mod m20261122_000001_initial;
 mod m20261123_000002_suggestions;
 mod m20261129_000003_indexes;
 mod m20261129_000004_report_vectors;
+mod m20261129_000005_second_look;
 
 /// Every change, oldest first.
 pub struct Migrator;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_suggestions::Migration),
             Box::new(m20261129_000003_indexes::Migration),
             Box::new(m20261129_000004_report_vectors::Migration),
+            Box::new(m20261129_000005_second_look::Migration),
         ]
     }
 }

@@ -32,12 +32,14 @@ pub struct ClusterView {
     pub cluster: Cluster,
     /// Its defects.
     pub defects: Vec<DefectId>,
+    /// A second look says that it may be several problems, and nobody has answered.
+    pub needs_review: bool,
 }
 
 /// What a person writes about a cluster. `None` leaves it as it is.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ClusterChange {
-    /// A headline.
+    /// A headline; empty hands it back, and the cluster is called by its derived one again.
     pub title: Option<String>,
     /// What customers can do meanwhile.
     pub workaround: Option<String>,
@@ -48,9 +50,7 @@ pub struct ClusterChange {
 impl ClusterChange {
     /// Notes what is wrong with it.
     pub fn check(&self, violations: &mut Violations) {
-        if let Some(title) = &self.title {
-            violations.required_text("cluster.title", title, MAX_TITLE);
-        }
+        violations.text("cluster.title", self.title.as_deref().unwrap_or_default(), MAX_TITLE);
         violations.text("cluster.workaround", self.workaround.as_deref().unwrap_or_default(), MAX_ADVICE);
         violations.text("cluster.guidance", self.guidance.as_deref().unwrap_or_default(), MAX_ADVICE);
     }
@@ -82,9 +82,11 @@ async fn views(db: &Reader<'_>, clusters: Vec<Cluster>) -> Result<Vec<ClusterVie
     for link in store::cluster::links_of(db, &ids).await? {
         defects.entry(link.cluster_id).or_default().push(link.defect_id);
     }
+    let flagged = store::suggestion::flagged(db, &ids).await?;
     let views = clusters.into_iter().map(|cluster| {
         let defects = defects.remove(&cluster.id).unwrap_or_default();
-        ClusterView { cluster, defects }
+        let needs_review = flagged.contains(&cluster.id);
+        ClusterView { cluster, defects, needs_review }
     });
     Ok(views.collect())
 }
@@ -93,8 +95,7 @@ async fn views(db: &Reader<'_>, clusters: Vec<Cluster>) -> Result<Vec<ClusterVie
 async fn view(db: &Reader<'_>, id: ClusterId) -> Result<ClusterView, Error> {
     let cluster = store::cluster::find(db, id).await?;
     let cluster = cluster.ok_or_else(|| Error::not_found(Resource::Cluster, id))?;
-    let defects = store::cluster::links_of(db, &[id]).await?.into_iter().map(|link| link.defect_id).collect();
-    Ok(ClusterView { cluster, defects })
+    views(db, vec![cluster]).await?.pop().ok_or_else(|| Error::not_found(Resource::Cluster, id))
 }
 
 /// A cluster that stands by itself. One that was merged is not worked on any more: the error names where its reports
@@ -217,8 +218,10 @@ impl App {
             return Err(Error::StaleEtag { resource: Resource::Cluster, id: id.to_string() });
         }
         let mut fields = Vec::new();
+        if change.title.as_ref().is_some_and(|title| cluster.call_it(title)) {
+            fields.push("title");
+        }
         for (name, known, given) in [
-            ("title", &mut cluster.title, change.title.as_ref()),
             ("workaround", &mut cluster.workaround, change.workaround.as_ref()),
             ("guidance", &mut cluster.guidance, change.guidance.as_ref()),
         ] {

@@ -297,6 +297,11 @@ impl TenantIndex {
         self.index.candidates(features, limit)
     }
 
+    /// What is remembered, to ask more of it.
+    pub(crate) fn memory(&self) -> &Index {
+        &self.index
+    }
+
     /// Decides where a new report goes and remembers it there, so that the next one finds it. Settled by
     /// [`TenantIndex::committed`] or [`TenantIndex::roll_back`].
     pub(crate) fn take_in(&mut self, report: ReportId, features: &Features) -> (ClusterId, Placement) {

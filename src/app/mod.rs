@@ -45,6 +45,7 @@ pub mod product;
 pub mod reconcile;
 pub mod release;
 pub mod report;
+pub mod second_look;
 pub mod suggestion;
 pub mod wake;
 pub(crate) mod world;
@@ -112,6 +113,8 @@ pub struct App {
     pub delivery: delivery::Deliverer,
     /// An embedder beside the built-in table, if one is configured.
     pub embedding: Option<Arc<embedding::Endpoint>>,
+    /// Whose clusters are looked at again next.
+    pub turns: second_look::Turns,
     auth: auth::KeyCache,
 }
 
@@ -138,6 +141,7 @@ impl App {
             matcher: matcher.unwrap_or_default(),
             delivery: deliverer,
             embedding: embedding.map(Arc::new),
+            turns: second_look::Turns::default(),
             auth: auth::KeyCache::new(),
         })
     }

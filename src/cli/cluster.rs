@@ -86,7 +86,7 @@ impl Search {
             print_json(&message("hearback.v1.SearchClustersResponse", &answer))?;
             return Ok(());
         }
-        let mut table = Table::new(["CLUSTER", "SCORE", "STATE", "REPORTS", "TITLE"]);
+        let mut table = Table::new(["CLUSTER", "SCORE", "STATE", "REPORTS", "TITLE", "KEY TERMS"]);
         for found in answer.results {
             let cluster = found.cluster.unwrap_or_default();
             table.row([
@@ -95,6 +95,7 @@ impl Search {
                 word(cluster.state().as_str_name(), "STATE_"),
                 cluster.report_count.to_string(),
                 short(&cluster.title, 60),
+                short(&cluster.key_terms.join(", "), 40),
             ]);
         }
         table.print()?;
@@ -111,16 +112,20 @@ impl List {
             print_json(&serde_json::json!({ "clusters": clusters }))?;
             return Ok(());
         }
-        let mut table = Table::new(["CLUSTER", "STATE", "REPORTS", "REPORTERS", "DEFECTS", "CREATED", "TITLE"]);
+        let headings =
+            ["CLUSTER", "STATE", "REVIEW", "REPORTS", "REPORTERS", "DEFECTS", "CREATED", "TITLE", "KEY TERMS"];
+        let mut table = Table::new(headings);
         for cluster in clusters {
             table.row([
                 cluster.id.clone(),
                 word(cluster.state().as_str_name(), "STATE_"),
+                if cluster.needs_review { "yes" } else { "" }.to_owned(),
                 cluster.report_count.to_string(),
                 cluster.reporter_count.to_string(),
                 cluster.defect_ids.len().to_string(),
                 moment(cluster.create_time.as_ref()),
                 short(&cluster.title, 60),
+                short(&cluster.key_terms.join(", "), 40),
             ]);
         }
         table.print()?;
@@ -168,7 +173,15 @@ impl Show {
             format!("state       {}", word(cluster.state().as_str_name(), "STATE_")),
             format!("reports     {} of {} customers", cluster.report_count, cluster.reporter_count),
         ];
+        let title_by = if cluster.title_by_person { "a person" } else { "derived" };
+        let review = format!(
+            "some of its reports may be another problem: hearback suggestion list --filter 'cluster_id = {}'",
+            cluster.id
+        );
         let more = [
+            ("title", title_by.to_owned()),
+            ("key terms", cluster.key_terms.join(", ")),
+            ("review", if cluster.needs_review { review } else { String::new() }),
             ("defects", cluster.defect_ids.join(", ")),
             ("workaround", cluster.workaround.clone()),
             ("guidance", cluster.guidance.clone()),

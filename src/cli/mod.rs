@@ -25,6 +25,7 @@ pub(crate) mod demo;
 pub(crate) mod import;
 pub(crate) mod release;
 pub(crate) mod report;
+pub(crate) mod suggestion;
 
 pub(crate) mod output;
 
@@ -82,6 +83,9 @@ enum Command {
     /// List and show clusters.
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// List and answer suggestions: where reports may belong, which clusters may be one problem, which may be several.
+    #[command(subcommand)]
+    Suggestion(suggestion::SuggestionCommand),
     /// Record releases.
     #[command(subcommand)]
     Release(release::ReleaseCommand),
@@ -205,6 +209,7 @@ fn execute(command: Command, globals: &Globals) -> anyhow::Result<()> {
             Command::Health(health) => health.run(globals).await,
             Command::Report(command) => report::run(command, globals).await,
             Command::Cluster(command) => cluster::run(command, globals).await,
+            Command::Suggestion(command) => suggestion::run(command, globals).await,
             Command::Release(command) => release::run(command, globals).await,
             Command::Announcement(command) => announcement::run(command, globals).await,
             Command::Import(args) => import::run(*args, globals).await,

@@ -48,8 +48,14 @@ pub struct Cluster {
     pub id: ClusterId,
     /// Whose it is.
     pub tenant_id: TenantId,
-    /// A headline.
+    /// A headline: a person's, or the derived one.
     pub title: String,
+    /// Whether a person set the title.
+    pub title_by_person: bool,
+    /// The headline of the report that speaks best for all.
+    pub derived_title: String,
+    /// The words that tell most of what it is about, the most telling first.
+    pub key_terms: Vec<String>,
     /// Its state.
     pub state: ClusterState,
     /// The product of its first report.
@@ -66,6 +72,10 @@ pub struct Cluster {
     pub merged_into_cluster_id: Option<ClusterId>,
     /// When it was last reconciled as a whole.
     pub sweep_time: Timestamp,
+    /// Its version and its number of reports at the last second look; 0 before the first.
+    pub looked_version: i64,
+    /// See [`Cluster::looked_version`].
+    pub looked_report_count: i64,
     /// Rises with every change.
     pub version: i64,
     /// When its first report was accepted.
@@ -75,7 +85,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster that begins, without reports yet.
+    /// A cluster that begins, without reports yet, under a derived title.
     pub fn begin(
         id: ClusterId,
         tenant_id: TenantId,
@@ -86,7 +96,10 @@ impl Cluster {
         Self {
             id,
             tenant_id,
+            derived_title: title.clone(),
             title,
+            title_by_person: false,
+            key_terms: Vec::new(),
             state: ClusterState::Open,
             product_id,
             workaround: String::new(),
@@ -95,14 +108,27 @@ impl Cluster {
             reporter_count: 0,
             merged_into_cluster_id: None,
             sweep_time: now,
+            looked_version: 0,
+            looked_report_count: 0,
             version: 1,
             create_time: now,
             update_time: now,
         }
     }
+
+    /// Calls it by a person's title, or by its derived one if that is empty; answers whether that changed anything.
+    pub fn call_it(&mut self, title: &str) -> bool {
+        let by_person = !title.is_empty();
+        // Of an older cluster no title has been derived yet: until it is, it keeps its name.
+        let title = [title, &self.derived_title, &self.title].into_iter().find(|title| !title.is_empty());
+        let title = title.unwrap_or_default().to_owned();
+        let changes = (self.title_by_person, &self.title) != (by_person, &title);
+        (self.title_by_person, self.title) = (by_person, title);
+        changes
+    }
 }
 
-/// A headline for a cluster that begins with this report: its title, or the beginning of its body.
+/// The headline of a report: its title, or the beginning of its body.
 pub fn title_of(title: &str, body: &str) -> String {
     let source = if title.trim().is_empty() { body } else { title };
     let line = source.trim().lines().next().unwrap_or_default();
@@ -242,6 +268,17 @@ mod tests {
         assert_eq!(derive_state(facts), ClusterState::FixMerged);
         assert_eq!(derive_state(StateFacts { fix_released: 1, ..facts }), ClusterState::FixReleased);
         assert_eq!(derive_state(StateFacts { fix_released: 1, open_loops: false, ..facts }), ClusterState::Resolved);
+    }
+
+    #[test]
+    fn a_title_that_is_handed_back_is_the_derived_one_again() {
+        let now = Timestamp::from_micros(0);
+        let mut cluster = Cluster::begin(ClusterId::new(), TenantId::new(), "Export fails".to_owned(), None, now);
+        assert!(!cluster.call_it(""), "it is derived already");
+        assert!(cluster.call_it("Export fails"), "the same words, and now a person's");
+        assert!(cluster.call_it("PDF") && cluster.title_by_person && !cluster.call_it("PDF"));
+        assert!(cluster.call_it("") && !cluster.title_by_person);
+        assert_eq!(cluster.title, "Export fails");
     }
 
     #[test]

@@ -15,7 +15,7 @@ text_enum! {
         LoopChanged = "report.loop_changed",
         /// A cluster began.
         ClusterCreated = "cluster.created",
-        /// Its title, workaround or guidance changed.
+        /// Its title, key terms, workaround or guidance changed; data has `fields`.
         ClusterUpdated = "cluster.updated",
         /// Its derived state changed; data has `from` and `to`.
         ClusterStateChanged = "cluster.state_changed",
@@ -23,7 +23,11 @@ text_enum! {
         ClusterMerged = "cluster.merged",
         /// Reports left it for a new one; data has the operation.
         ClusterSplit = "cluster.split",
-        /// A person answered a suggestion; data has the operation, and `state`.
+        /// A second look proposes a merge or a split; data has the suggestion, its `kind` and `score`, and the clusters.
+        SuggestionProposed = "suggestion.proposed",
+        /// What a proposal rested on is gone; data has the suggestion and its `kind`.
+        SuggestionWithdrawn = "suggestion.withdrawn",
+        /// A person answered a suggestion; data has the operation, its `kind` and `state`.
         SuggestionResolved = "suggestion.resolved",
         /// An operation was taken back.
         OperationUndone = "operation.undone",

@@ -18,6 +18,7 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::filter::{Operator, Term};
 use crate::domain::id::ClusterId;
 use crate::domain::scope::Scope;
+use crate::domain::suggestion::SuggestionKind;
 use crate::domain::violation::Violations;
 use crate::store::cluster::{ClusterFilter, ClusterOrder};
 
@@ -43,7 +44,7 @@ pub(crate) fn cluster_state(state: ClusterState) -> proto::cluster::State {
 
 /// A cluster for the wire.
 pub(crate) fn encode_cluster(view: ClusterView) -> proto::Cluster {
-    let ClusterView { cluster, defects } = view;
+    let ClusterView { cluster, defects, needs_review } = view;
     proto::Cluster {
         id: cluster.id.to_string(),
         title: cluster.title,
@@ -58,6 +59,9 @@ pub(crate) fn encode_cluster(view: ClusterView) -> proto::Cluster {
         create_time: Some(timestamp(cluster.create_time)),
         update_time: Some(timestamp(cluster.update_time)),
         etag: cluster.version.to_string(),
+        key_terms: cluster.key_terms,
+        title_by_person: cluster.title_by_person,
+        needs_review,
     }
 }
 
@@ -85,18 +89,20 @@ pub(crate) fn encode_operation(operation: Operation) -> proto::Operation {
 /// A filter of clusters, read term by term.
 pub(super) fn read_filter(terms: &[Term], violations: &mut Violations) -> ClusterFilter {
     let count = |text: &str| text.parse::<i64>().map_err(|_| "a whole number".to_owned());
+    let truth = |text: &str| text.parse::<bool>().map_err(|_| "true or false".to_owned());
     let mut filter = ClusterFilter::default();
     for term in terms {
         match (term.field.as_str(), term.operator) {
             ("state", _) => equal(term, &mut filter.state, any_of(ClusterState::ALL), violations),
             ("product_id", _) => equal(term, &mut filter.product, any_id, violations),
             ("defect_id", _) => equal(term, &mut filter.defect, any_id, violations),
+            ("needs_review", _) => equal(term, &mut filter.needs_review, truth, violations),
             ("report_count", Operator::Equal) => equal(term, &mut filter.report_count, count, violations),
             ("report_count", Operator::AtLeast) => {
                 let term = Term { operator: Operator::Equal, ..term.clone() };
                 equal(&term, &mut filter.min_report_count, count, violations);
             }
-            _ => unknown_field(term, "state, product_id, defect_id or report_count", violations),
+            _ => unknown_field(term, "state, product_id, defect_id, needs_review or report_count", violations),
         }
     }
     filter
@@ -159,7 +165,14 @@ fn changed_clusters(event: &Event) -> Vec<ClusterId> {
             | EventKind::DefectLinked
             | EventKind::DefectUnlinked
     );
-    if !is_one {
+    // Whether a cluster needs a review depends on the proposals to split it.
+    let is_split =
+        || event.data.get("kind").and_then(serde_json::Value::as_str) == Some(SuggestionKind::Split.as_str());
+    let is_answer = matches!(
+        event.kind,
+        EventKind::SuggestionProposed | EventKind::SuggestionWithdrawn | EventKind::SuggestionResolved
+    );
+    if !(is_one || is_answer && is_split()) {
         return Vec::new();
     }
     let named = ["from", "to"].into_iter().filter_map(|end| event.data.get(end)?.as_str()?.parse().ok());

@@ -5,7 +5,7 @@ use crate::app::suggestion::{Answer, SuggestionView};
 use crate::app::{Call, Error};
 use crate::domain::filter::{Operator, Term};
 use crate::domain::id::SuggestionId;
-use crate::domain::suggestion::SuggestionState;
+use crate::domain::suggestion::{SuggestionKind, SuggestionState};
 use crate::domain::violation::Violations;
 use crate::store::suggestion::SuggestionFilter;
 
@@ -17,11 +17,17 @@ use super::proto;
 use super::report::encode_signal;
 
 fn encode(view: SuggestionView) -> proto::Suggestion {
-    let SuggestionView { suggestion, placed, cluster } = view;
+    let SuggestionView { suggestion, placed, cluster, from } = view;
+    let kind = match suggestion.kind {
+        SuggestionKind::Placement => proto::suggestion::Kind::Placement,
+        SuggestionKind::Merge => proto::suggestion::Kind::Merge,
+        SuggestionKind::Split => proto::suggestion::Kind::Split,
+    };
     let state = match suggestion.state {
         SuggestionState::Pending => proto::suggestion::State::Pending,
         SuggestionState::Confirmed => proto::suggestion::State::Confirmed,
         SuggestionState::Rejected => proto::suggestion::State::Rejected,
+        SuggestionState::Withdrawn => proto::suggestion::State::Withdrawn,
     };
     proto::Suggestion {
         id: suggestion.id.to_string(),
@@ -37,6 +43,10 @@ fn encode(view: SuggestionView) -> proto::Suggestion {
         actor: suggestion.actor.unwrap_or_default(),
         create_time: Some(timestamp(suggestion.create_time)),
         resolve_time: suggestion.resolve_time.map(timestamp),
+        kind: kind.into(),
+        from_cluster_id: from.as_ref().map(|from| from.id.to_string()).unwrap_or_default(),
+        from_cluster_title: from.map(|from| from.title).unwrap_or_default(),
+        report_ids: suggestion.report_ids.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -48,6 +58,7 @@ fn read_filter(asked: &Asked<SuggestionId>, violations: &mut Violations) -> Sugg
     let mut filter = SuggestionFilter::default();
     for term in &asked.terms {
         match (term.field.as_str(), term.operator) {
+            ("kind", _) => equal(term, &mut filter.kind, any_of(SuggestionKind::ALL), violations),
             ("state", _) => equal(term, &mut filter.state, any_of(SuggestionState::ALL), violations),
             ("report_id", _) => equal(term, &mut filter.report, any_id, violations),
             ("cluster_id", _) => equal(term, &mut filter.cluster, any_id, violations),
@@ -58,7 +69,7 @@ fn read_filter(asked: &Asked<SuggestionId>, violations: &mut Violations) -> Sugg
             ("score", _) => {
                 violations.add("filter", format!("score knows only >=; write score >= {}", term.value));
             }
-            _ => unknown_field(term, "state, report_id, cluster_id or score", violations),
+            _ => unknown_field(term, "kind, state, report_id, cluster_id or score", violations),
         }
     }
     filter

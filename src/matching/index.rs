@@ -7,6 +7,8 @@
 
 mod second;
 
+pub(super) mod review;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -352,7 +354,12 @@ impl Index {
     }
 
     fn judge(&self, query: &Query<'_>, evidence: &Evidence) -> Judgement {
-        decide::judge(&self.policy, &self.model, evidence, |at| self.surroundings(query, &evidence.near, at))
+        self.judge_without(query, evidence, |_| false)
+    }
+
+    fn judge_without(&self, query: &Query<'_>, evidence: &Evidence, is_hidden: impl Fn(&Wording) -> bool) -> Judgement {
+        let around = |at| self.surroundings(query, &evidence.near, at, is_hidden);
+        decide::judge(&self.policy, &self.model, evidence, around)
     }
 
     /// The best clusters: those that were judged, and then those that were found and not compared.
@@ -400,7 +407,12 @@ impl Index {
         let judgement = self.judge(&query, &evidence);
         let placement = self.placement(features, &query, &evidence, &judgement);
         let row = |(at, near): (usize, &Near)| {
-            Row::new(near.rank.report, near.cluster, near.measures, self.surroundings(&query, &evidence.near, at))
+            Row::new(
+                near.rank.report,
+                near.cluster,
+                near.measures,
+                self.surroundings(&query, &evidence.near, at, |_| false),
+            )
         };
         let lesson = Lesson::new(evidence.near.iter().enumerate().map(row).collect());
         (placement, self.best(&evidence, &judgement, limit), lesson)
@@ -544,18 +556,28 @@ impl Index {
         }
     }
 
-    /// What surrounds one of the candidates.
-    fn surroundings(&self, query: &Query<'_>, near: &[Near], at: usize) -> Surroundings {
+    /// What surrounds one of the candidates, as if the hidden texts were not there.
+    fn surroundings(
+        &self,
+        query: &Query<'_>,
+        near: &[Near],
+        at: usize,
+        is_hidden: impl Fn(&Wording) -> bool,
+    ) -> Surroundings {
         let one = &near[at];
-        let vector = |slot: u32| &self.lexicon.document(slot).vector;
-        let probe = vector(one.slot).probe();
-        let cosines = near.iter().map(|other| probe.cosine(vector(other.slot))).collect();
+        let Some(probe) = self.lexicon.probe_of(query, one.slot) else { return Surroundings::unknown(near.len()) };
+        let new_probe = self.lexicon.probe(query);
+        let cosine = |probe: &Probe, slot: u32| self.lexicon.cosine(query, probe, slot);
+        let cosines = near.iter().map(|other| cosine(&probe, other.slot).unwrap_or(f32::NAN)).collect();
         let texts = self.clusters.get(&one.cluster).into_iter().flat_map(|home| home.texts.iter().take(EXEMPLARS));
+        let shown = texts.filter(|text| !is_hidden(text)).filter_map(|text| text.slot);
         let (mut fit, mut new, mut others) = (0.0, 0.0, 0.0);
-        for slot in texts.filter_map(|text| text.slot).filter(|&slot| slot != one.slot) {
-            fit += probe.cosine(vector(slot));
-            new += query.probe.cosine(vector(slot));
-            others += 1.0;
+        for slot in shown.filter(|&slot| slot != one.slot) {
+            if let Some((known, asked)) = cosine(&probe, slot).zip(cosine(new_probe, slot)) {
+                fit += known;
+                new += asked;
+                others += 1.0;
+            }
         }
         Surroundings { cosines, fit: (others > 0.0).then(|| (fit / others, new / others)) }
     }

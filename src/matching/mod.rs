@@ -19,6 +19,9 @@
 //!    Different numbers, platforms or error codes in the titles never attach, however probable it is (`decide`).
 //! 6. **People.** What a person said bars clusters before the judgement and breaks ties in it: see `decide`.
 //!
+//! What is placed is looked at a second time, when the past has grown (`index::review`): which clusters may be one problem,
+//! and which may be several. And what a cluster is about is told in its customers' own words (`digest`).
+//!
 //! How well this does, and what it misses, is in `docs/MATCHING.md`.
 //!
 //! Everything here is a pure function of what was put in: no clock, no disk, no randomness. When a report came is told by
@@ -35,6 +38,7 @@
 
 mod calibrate;
 mod decide;
+mod digest;
 mod embed;
 mod embedding;
 mod exact;
@@ -58,9 +62,11 @@ mod tests;
 
 pub use calibrate::{Answer, Calibration};
 pub use decide::{Candidate, Decision, Placement, Policy, Signal};
+pub use digest::{Digest, Member, Rarity, digest, headline};
 pub use embedding::{Embedding, Order, Space, Unusable, said};
 pub use features::{Features, Text};
 pub use index::Index;
+pub use index::review::{Exemplar, Part, Rival};
 pub use learn::{Dice, Lesson, Teaching, teach};
 pub use model::Model;
 pub use signature::Signature;

@@ -49,11 +49,18 @@ const SURE_KIN: f32 = 0.8;
 /// What surrounds a candidate.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Surroundings {
-    /// The cosines between it and each candidate, itself included.
+    /// The cosines between it and each candidate, itself included; [`f32::NAN`] where it is not known.
     pub(super) cosines: Vec<f32>,
     /// The mean cosine between it and the other exemplars of its cluster, and between those and the new report; not
     /// known if there is no other.
     pub(super) fit: Option<(f32, f32)>,
+}
+
+impl Surroundings {
+    /// Of a candidate among so many, of which nobody knows what it means.
+    pub(super) fn unknown(candidates: usize) -> Self {
+        Self { cosines: vec![f32::NAN; candidates], fit: None }
+    }
 }
 
 /// A cluster in the order of likelihood.
@@ -162,7 +169,7 @@ impl Model {
             mass += own_mass;
             if is_own(at) {
                 kin += own_mass;
-            } else {
+            } else if !cosine.is_nan() {
                 kin += own_mass * ((cosine - NO_KIN) / (SURE_KIN - NO_KIN)).clamp(0.0, 1.0);
                 others += own_mass;
                 nearness += own_mass * cosine;

@@ -14,6 +14,7 @@ use crate::domain::time::Timestamp;
 
 use super::entity::{cluster, cluster_defect, membership, release, release_fix, report};
 use super::error::StoreError;
+use super::suggestion::flagged_clusters;
 use super::{Direction, Page, Reader, Store, TenantScope, Txn, chunks};
 
 /// What a list of clusters is narrowed to.
@@ -29,6 +30,8 @@ pub struct ClusterFilter {
     pub min_report_count: Option<i64>,
     /// With exactly so many reports.
     pub report_count: Option<i64>,
+    /// With a proposal to split it that nobody has answered, or without.
+    pub needs_review: Option<bool>,
 }
 
 /// The order of a list of clusters.
@@ -87,6 +90,10 @@ fn passing(db: &Reader<'_>, filter: &ClusterFilter) -> Condition {
             .and_where(cluster_defect::Column::DefectId.eq(defect))
             .to_owned();
         all = all.add(Column::Id.in_subquery(linked));
+    }
+    if let Some(needs_review) = filter.needs_review {
+        let flagged = Column::Id.in_subquery(flagged_clusters(db));
+        all = all.add(if needs_review { flagged } else { flagged.not() });
     }
     all
 }
@@ -176,6 +183,7 @@ pub async fn roots(
 pub async fn update_texts(txn: &Txn, cluster: &Cluster) -> Result<(), StoreError> {
     cluster::Entity::update_many()
         .col_expr(cluster::Column::Title, Expr::value(cluster.title.clone()))
+        .col_expr(cluster::Column::TitleByPerson, Expr::value(cluster.title_by_person))
         .col_expr(cluster::Column::Workaround, Expr::value(cluster.workaround.clone()))
         .col_expr(cluster::Column::Guidance, Expr::value(cluster.guidance.clone()))
         .col_expr(cluster::Column::Version, Expr::value(cluster.version))

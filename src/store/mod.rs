@@ -38,6 +38,7 @@ pub mod operation;
 pub mod release;
 pub mod report;
 pub mod request;
+pub mod second_look;
 pub mod statement;
 pub mod suggestion;
 pub mod tenant;

@@ -143,6 +143,14 @@ async fn ask_everything(store: &Store, scope: super::TenantScope) -> Result<(), 
     super::cluster::released_fixes(&db, &defects).await?;
     super::cluster::stale_linked(store, NOW, 256).await?;
     super::cluster::recount(&txn, &clusters[..2]).await?;
+    super::second_look::next_tenant(store, None).await?;
+    super::second_look::next_tenant(store, Some(scope)).await?;
+    super::second_look::due(&db, None, 4).await?;
+    super::second_look::due(&db, Some(cluster), 4).await?;
+    super::second_look::looked_at(&txn, cluster, 1, 1).await?;
+    super::suggestion::proposals_about(&db, &clusters[..2]).await?;
+    super::suggestion::flagged(&db, &clusters).await?;
+    super::suggestion::pending_of_members(&db, cluster).await?;
     super::operation::standing_merge_of(&db, cluster).await?;
     super::operation::moved_since(&db, operation).await?;
     super::operation::customers_of(&db, operation, 1_000).await?;

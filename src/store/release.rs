@@ -407,22 +407,8 @@ mod tests {
 
     async fn insert_cluster(txn: &Txn, state: ClusterState, defect_id: DefectId) -> ClusterId {
         let tenant_id = txn.scope().tenant();
-        let row = Cluster {
-            id: ClusterId::new(),
-            tenant_id,
-            title: String::new(),
-            state,
-            product_id: None,
-            workaround: String::new(),
-            guidance: String::new(),
-            report_count: 1,
-            reporter_count: 1,
-            merged_into_cluster_id: None,
-            sweep_time: NOW,
-            version: 1,
-            create_time: NOW,
-            update_time: NOW,
-        };
+        let begun = Cluster::begin(ClusterId::new(), tenant_id, String::new(), None, NOW);
+        let row = Cluster { state, report_count: 1, reporter_count: 1, ..begun };
         let link = ClusterDefect {
             cluster_id: row.id,
             defect_id,

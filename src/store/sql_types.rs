@@ -18,7 +18,7 @@ use crate::domain::ledger::StatementState;
 use crate::domain::product::Lines;
 use crate::domain::release::{DeploymentState, Platforms};
 use crate::domain::report::{Labels, LoopState, Origin, PlacementDecision, Signals};
-use crate::domain::suggestion::SuggestionState;
+use crate::domain::suggestion::{SuggestionKind, SuggestionState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::VersionScheme;
 
@@ -122,6 +122,7 @@ text_enum_column!(
     EventKind,
     LoopState,
     OperationKind,
+    SuggestionKind,
     SuggestionState,
     Origin,
     PlacementDecision,

@@ -23,7 +23,7 @@ use crate::app::{App, Error, Progress};
 use crate::domain::time::Timestamp;
 use crate::telemetry::chain;
 
-pub use passes::{Settings, passes, run_until_idle};
+pub use passes::{Settings, look_until_idle, passes, run_until_idle};
 
 /// After a failure the wait doubles from the pass's own period up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

@@ -15,6 +15,8 @@ const EXPIRE_PERIOD: Duration = Duration::from_secs(10 * 60);
 const EMBED_PERIOD: Duration = Duration::from_secs(10);
 /// The longest sleep of the sweep: it asks the database what is due, which is cheap.
 const SWEEP_LOOK: Duration = Duration::from_secs(30);
+/// How often a few clusters are looked at again. It is not urgent, and it shares the matching index with new reports.
+const SECOND_LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// More rounds than any test's work needs; a pass that always finds more is at fault.
 const MANY_ROUNDS: usize = 100_000;
 
@@ -75,6 +77,19 @@ pub fn passes(settings: &Settings) -> Vec<Pass> {
             hint: |_| None,
             run: Box::new(|app, now| Box::pin(async move { app.embed_once(now).await })),
         },
+        // Looks at clusters that changed: what they are about, which may be one, which may be several.
+        Pass {
+            name: "second look",
+            period: SECOND_LOOK_PERIOD,
+            hint: |_| None,
+            run: Box::new(|app, now| {
+                Box::pin(async move {
+                    // However much there is, the next turn comes after the period: nobody waits for it.
+                    app.look_again_once(now).await?;
+                    Ok(Progress::Idle)
+                })
+            }),
+        },
         // Forgets the answers to requests that nobody will repeat any more.
         Pass {
             name: "expire",
@@ -111,4 +126,21 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), Error> {
         }
     }
     panic!("a pass finds more to do each time it is run");
+}
+
+/// Looks at every cluster that is due for a second look. For tests, as [`run_until_idle`], of which it is no part:
+/// nothing that is announced or delivered depends on it.
+///
+/// # Errors
+/// The first one.
+///
+/// # Panics
+/// If a cluster is due again each time it was looked at.
+pub async fn look_until_idle(app: &Arc<App>) -> Result<(), Error> {
+    for _ in 0..MANY_ROUNDS {
+        if app.look_again_once(app.clock.now()).await? == Progress::Idle {
+            return Ok(());
+        }
+    }
+    panic!("a cluster is due for a second look each time it had one");
 }

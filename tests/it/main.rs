@@ -22,6 +22,7 @@ mod embedder;
 mod event;
 mod release;
 mod report;
+mod second_look;
 mod start;
 mod suggestion;
 mod transport;

@@ -11,11 +11,12 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::domain::cluster::{Cluster, ClusterDefect, Constraint, Operation, OperationKind, title_of};
+use crate::domain::cluster::{Cluster, ClusterDefect, Constraint, Operation, OperationKind};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::id::{ClusterId, ConstraintId, DefectId, OperationId, ReportId};
 use crate::domain::suggestion::SuggestionState;
 use crate::domain::violation::Violations;
+use crate::matching::headline;
 use crate::store::dirty::{self, Subject};
 use crate::store::report::PlacedReport;
 use crate::store::{self, Reader, Txn};
@@ -138,9 +139,9 @@ fn begin(txn: &Txn, kind: OperationKind, from: ClusterId, to: ClusterId, report_
 /// Begins a cluster for reports that leave another one, of which this is the first.
 async fn create_cluster(txn: &mut Txn, first: &PlacedReport, title: &str) -> Result<ClusterId, Error> {
     let id = ClusterId::new();
-    let title =
-        if title.trim().is_empty() { title_of(&first.report.title, &first.report.body) } else { title.to_owned() };
-    let cluster = Cluster::begin(id, txn.scope().tenant(), title, first.report.product_id, txn.now());
+    let derived = headline(&first.report.title, &first.report.body);
+    let mut cluster = Cluster::begin(id, txn.scope().tenant(), derived, first.report.product_id, txn.now());
+    cluster.call_it(title.trim());
     store::cluster::insert(txn, vec![cluster]).await?;
     let event = NewEvent::new(EventKind::ClusterCreated, id).cluster(id);
     txn.record(event.data(json!({"report_id": first.report.id})));
@@ -273,18 +274,7 @@ impl App {
         }
         let from = standing(&txn.read(), new.cluster_id).await?;
         let going = find_going(&txn.read(), &from, &new.report_ids).await?;
-        let first = store::report::find(&txn.read(), going[0]).await?;
-        let first = first.ok_or_else(|| Error::not_found(Resource::Report, going[0]))?;
-        let to = create_cluster(&mut txn, &first, &new.title).await?;
-        let count = i64::try_from(going.len()).expect("no more than a split may have");
-        let mut operation = begin(&txn, OperationKind::Split, from.id, to, count, &new.reason);
-        operation.created_cluster = true;
-        store::operation::insert(&txn, operation.clone()).await?;
-        store::operation::move_members(&txn, &operation, Some(&going)).await?;
-        set_apart(&txn, &operation, &going).await?;
-        store::cluster::recount(&txn, &[from.id, to]).await?;
-        txn.record(NewEvent::new(EventKind::ClusterSplit, from.id).cluster(from.id).data(facts(&operation)));
-        follow_up(&mut txn, &operation).await?;
+        let operation = carry_out_split(&mut txn, &from, &going, &new.title, &new.reason).await?;
         self.remember(&txn, call, METHOD, &new, json!({"operation_id": operation.id})).await?;
         let result = split(&txn.read(), operation.id).await?;
         txn.commit().await?;
@@ -381,6 +371,43 @@ pub(in crate::app) async fn carry_out_merge(
     Ok(operation)
 }
 
+/// Takes reports of a cluster, not all of them, into a new one. They come oldest first.
+pub(in crate::app) async fn carry_out_split(
+    txn: &mut Txn,
+    from: &Cluster,
+    going: &[ReportId],
+    title: &str,
+    reason: &str,
+) -> Result<Operation, Error> {
+    let first = store::report::find(&txn.read(), going[0]).await?;
+    let first = first.ok_or_else(|| Error::not_found(Resource::Report, going[0]))?;
+    let to = create_cluster(txn, &first, title).await?;
+    let count = i64::try_from(going.len()).expect("no more than a split may have");
+    let mut operation = begin(txn, OperationKind::Split, from.id, to, count, reason);
+    operation.created_cluster = true;
+    store::operation::insert(txn, operation.clone()).await?;
+    store::operation::move_members(txn, &operation, Some(going)).await?;
+    set_apart(txn, &operation, going).await?;
+    store::cluster::recount(txn, &[from.id, to]).await?;
+    txn.record(NewEvent::new(EventKind::ClusterSplit, from.id).cluster(from.id).data(facts(&operation)));
+    follow_up(txn, &operation).await?;
+    Ok(operation)
+}
+
+/// Records a person's no to a proposal about one or two clusters. `apart` are reports that it keeps out of `from`.
+pub(in crate::app) async fn carry_out_refusal(
+    txn: &mut Txn,
+    from: ClusterId,
+    to: ClusterId,
+    apart: &[ReportId],
+    reason: &str,
+) -> Result<Operation, Error> {
+    let operation = begin(txn, OperationKind::Reject, from, to, 0, reason);
+    store::operation::insert(txn, operation.clone()).await?;
+    set_apart(txn, &operation, apart).await?;
+    Ok(operation)
+}
+
 /// Keeps a report out of a cluster that it is not in: a person said that it does not belong there.
 pub(in crate::app) async fn carry_out_rejection(
     txn: &mut Txn,
@@ -388,11 +415,7 @@ pub(in crate::app) async fn carry_out_rejection(
     cluster: ClusterId,
     reason: &str,
 ) -> Result<Operation, Error> {
-    let home = placed.membership.cluster_id;
-    let operation = begin(txn, OperationKind::Reject, cluster, home, 0, reason);
-    store::operation::insert(txn, operation.clone()).await?;
-    set_apart(txn, &operation, &[placed.report.id]).await?;
-    Ok(operation)
+    carry_out_refusal(txn, cluster, placed.membership.cluster_id, &[placed.report.id], reason).await
 }
 
 /// What the matcher suggested and a step now made true is answered by it.
@@ -402,6 +425,9 @@ async fn confirm_suggested(txn: &mut Txn, operation: &Operation) -> Result<(), E
     let clusters: BTreeSet<ClusterId> = pending.iter().map(|suggestion| suggestion.cluster_id).collect();
     let roots = store::cluster::roots(&txn.read(), clusters).await?;
     pending.retain(|suggestion| roots.get(&suggestion.cluster_id) == Some(&home));
+    if operation.kind == OperationKind::Merge {
+        pending.extend(suggestion::merged_by(&txn.read(), operation).await?);
+    }
     suggestion::answered(txn, &pending, SuggestionState::Confirmed, Some(operation)).await
 }
 

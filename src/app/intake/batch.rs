@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::app::matcher::IndexGuard;
 use crate::app::{App, Error, cluster, customer};
-use crate::domain::cluster::{Cluster, ClusterState, title_of};
+use crate::domain::cluster::{Cluster, ClusterState};
 use crate::domain::customer::{Customer, Installation};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::id::{ClusterId, CustomerId, InstallationId, ReportId, SuggestionId};
@@ -16,7 +16,7 @@ use crate::domain::policy::Policy;
 use crate::domain::report::{
     DEFAULT_ENVIRONMENT, LoopState, Membership, NewReporter, Origin, PlacementDecision, Report, Signal, Signals,
 };
-use crate::domain::suggestion::{Suggestion, SuggestionState};
+use crate::domain::suggestion::{Suggestion, SuggestionKind, SuggestionState};
 use crate::domain::time::Timestamp;
 use crate::matching::{self, Decision, Features};
 use crate::store::dirty::{self, Subject};
@@ -212,7 +212,7 @@ async fn write(txn: &mut Txn, jobs: &[Job], decided: Vec<Decided>) -> Result<Vec
 }
 
 fn begin_cluster(txn: &Txn, id: ClusterId, job: &Job) -> Cluster {
-    let title = title_of(&job.new.title, &job.new.body);
+    let title = matching::headline(&job.new.title, &job.new.body);
     Cluster::begin(id, txn.scope().tenant(), title, job.product, txn.now())
 }
 
@@ -336,8 +336,11 @@ fn suggestion_of(report: &Report) -> Option<Suggestion> {
     Some(Suggestion {
         id: SuggestionId::new(),
         tenant_id: report.tenant_id,
+        kind: SuggestionKind::Placement,
         report_id: report.id,
         cluster_id: report.suggested_cluster_id?,
+        from_cluster_id: None,
+        report_ids: Vec::new(),
         score: report.decision_score,
         signals: report.signals.clone(),
         state: SuggestionState::Pending,

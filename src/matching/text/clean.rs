@@ -12,7 +12,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 pub(super) const MAX_BYTES: usize = 100_000;
 
 /// Cleans a text, cut at [`MAX_BYTES`]. The only control characters left are tab, line feed and carriage return.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
+pub(in crate::matching) fn clean(text: &str) -> Cow<'_, str> {
     let text = &text[..text.floor_char_boundary(MAX_BYTES)];
     let is_odd = |byte: u8| byte >= 0x7f || byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
     // No early exit: so the compiler can look at many bytes at once.

@@ -30,8 +30,11 @@ mod word;
 use self::word::Reader;
 use super::signature::stack::{self, StackTrace};
 
+pub(super) use self::clean::clean;
 pub(super) use self::hash::{Key, hash};
 pub(super) use self::name::Name;
+pub(super) use self::shape::is_unspaced as is_joined;
+pub(super) use self::word::MASKS;
 
 /// What a token is, which decides how much it weighs and whether two different ones speak against each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,7 @@ pub(super) fn is_word_char(c: char) -> bool {
 }
 
 /// Whether a character is of a script that does not separate words.
-pub(super) fn is_unspaced(c: char) -> bool {
+pub(in crate::matching) fn is_unspaced(c: char) -> bool {
     !c.is_ascii()
         && matches!(c as u32,
         0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff | 0x3040..=0x30ff | 0x3400..=0x9fff | 0xac00..=0xd7af

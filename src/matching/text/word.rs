@@ -27,7 +27,8 @@ const MAX_COURTESY_WORDS: usize = 10;
 /// Parts kept of one identifier.
 const MAX_PARTS: usize = 8;
 
-const MASKS: &[&str] = &["<num>", "<id>", "<url>", "<email>", "<date>", "<ip>"];
+/// What stands in a canonical text for what names one case.
+pub(in crate::matching) const MASKS: &[&str] = &["<num>", "<id>", "<url>", "<email>", "<date>", "<ip>"];
 
 /// Reads the lines of one field.
 pub(super) struct Reader {

@@ -5,8 +5,9 @@ use sea_orm::entity::prelude::*;
 
 use crate::domain::id::{ClusterId, OperationId, ReportId, SuggestionId, TenantId};
 use crate::domain::report::Signals;
-use crate::domain::suggestion::{Suggestion, SuggestionState};
+use crate::domain::suggestion::{Suggestion, SuggestionKind, SuggestionState};
 use crate::domain::time::Timestamp;
+use crate::store::sql_types::JsonText;
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -15,8 +16,11 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: SuggestionId,
     pub tenant_id: TenantId,
+    pub kind: SuggestionKind,
     pub report_id: ReportId,
     pub cluster_id: ClusterId,
+    pub from_cluster_id: Option<ClusterId>,
+    pub report_ids: JsonText<Vec<ReportId>>,
     pub score: f64,
     pub signals: Signals,
     pub state: SuggestionState,
@@ -33,8 +37,11 @@ impl From<Model> for Suggestion {
         Self {
             id: row.id,
             tenant_id: row.tenant_id,
+            kind: row.kind,
             report_id: row.report_id,
             cluster_id: row.cluster_id,
+            from_cluster_id: row.from_cluster_id,
+            report_ids: row.report_ids.0,
             score: row.score,
             signals: row.signals,
             state: row.state,
@@ -51,8 +58,11 @@ impl From<Suggestion> for ActiveModel {
         Self {
             id: Set(value.id),
             tenant_id: Set(value.tenant_id),
+            kind: Set(value.kind),
             report_id: Set(value.report_id),
             cluster_id: Set(value.cluster_id),
+            from_cluster_id: Set(value.from_cluster_id),
+            report_ids: Set(JsonText(value.report_ids)),
             score: Set(value.score),
             signals: Set(value.signals),
             state: Set(value.state),

@@ -82,6 +82,7 @@ async fn law_17_hostile_text_in_any_field_of_any_method_gets_a_typed_answer() {
     assert!(wrong.is_empty(), "{} answers: {wrong:#?}", wrong.len());
     // And after all that everything still works.
     server.run_until_idle().await;
+    server.look_again().await;
     let report = a_report().from("ada@example.org").saying("An ordinary problem with the weather widget");
     server.submit(report).await;
     assert!(!server.history("").await.is_empty());

@@ -147,6 +147,11 @@ impl Server {
         worker::run_until_idle(&self.running.app).await.expect("the passes run");
     }
 
+    /// Looks at every cluster that is due for a second look.
+    pub(crate) async fn look_again(&self) {
+        worker::look_until_idle(&self.running.app).await.expect("the looks are taken");
+    }
+
     /// Lets time pass, then does what has come due.
     pub(crate) async fn after(&self, time: Duration) {
         self.clock.advance(time);
