@@ -1,21 +1,22 @@
 //! The vocabulary, the exemplars, and the search for those worth comparing.
 //!
-//! A [`Document`] is *learned* (its terms enter the vocabulary) and may be *shown* (it enters the postings and counts in
-//! the frequencies). Only shown documents are found and only they change anybody's score.
+//! A document is *learned* (its terms enter the vocabulary, and it gets a slot) and may be *shown* (it enters the postings
+//! and counts in the frequencies). Only shown documents are found and only they change anybody's score.
 
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex};
 
 use rustc_hash::FxHashMap;
 
 use super::embed::{Probe, Vector};
 use super::features::Features;
 use super::measures;
-use super::postings::{self, Found, Postings};
-use super::signature::Signature;
+use super::packed::{Body, DocumentTerm, MOST_TERMS, Runs, Terms};
+use super::postings::{self, Documents, Found, MOST_DOCUMENTS, Postings};
+use super::table::{Map, Numbers, Rows};
 use super::text::Kind;
 use super::vectors::{self, Nearest, Vectors};
 use super::words;
-use crate::domain::id::{ClusterId, ProductId};
+use crate::domain::id::ProductId;
 
 /// Documents a young stream is imagined to have seen already.
 const IMAGINED: f64 = 500.0;
@@ -25,35 +26,44 @@ const IMAGINED_OTHER: f64 = 1.0;
 /// No term says less than this.
 const LEAST_IDF: f64 = 0.1;
 
-/// A text as the index keeps it.
-#[derive(Debug)]
-pub(super) struct Document {
+/// A text that the index keeps, to be compared with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Document<'d> {
     pub(super) product: Option<ProductId>,
     pub(super) has_body: bool,
-    pub(super) terms: Box<[DocumentTerm]>,
-    pub(super) vector: Vector,
-    pub(super) trigrams: Box<[u16]>,
-    /// Length of the vector of weights, before any frequency.
-    length: f32,
+    pub(super) terms: Terms<'d>,
+    pub(super) trigrams: Runs<'d>,
 }
 
-/// A term of a document, in the order of the terms' keys.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct DocumentTerm {
-    pub(super) id: u32,
-    pub(super) weight: f32,
-    pub(super) kind: Kind,
-    pub(super) head: bool,
-    pub(super) generic: bool,
+/// A text as the index keeps it, but for its vector.
+#[derive(Debug)]
+struct Kept {
+    body: Body,
+    /// Its place among equals, whenever it came.
+    order: u64,
+    /// When it was last heard, or [`UNTOLD`].
+    latest: i64,
+    /// What the caller keeps with it while it is shown.
+    home: u32,
+    /// One more than its product's number; 0 if it has none.
+    product: u32,
+    has_body: bool,
+    state: State,
 }
 
-/// A document that can be found.
-#[derive(Debug, Clone)]
-pub(super) struct Shown {
-    pub(super) cluster: ClusterId,
-    pub(super) signature: Signature,
-    pub(super) words: u64,
-    pub(super) document: Arc<Document>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Free,
+    Hidden,
+    Shown,
+}
+
+/// In place of a time that is not known.
+pub(super) const UNTOLD: i64 = i64::MIN;
+
+/// A time, if it is known.
+pub(super) fn told(time: i64) -> Option<i64> {
+    Some(time).filter(|&time| time != UNTOLD)
 }
 
 /// Runs of three characters are this many.
@@ -64,22 +74,6 @@ const COMPARED: usize = 24;
 /// chosen that are compared.
 const COSINE_WORTH: f32 = 10.0;
 const DAYS_WORTH: f32 = 0.8;
-
-impl Shown {
-    /// Its place among equals, whenever it came.
-    fn order(&self) -> u64 {
-        let (high, low) = self.cluster.uuid().as_u64_pair();
-        self.signature.prefix() ^ self.words ^ high.rotate_left(32) ^ low
-    }
-}
-
-#[derive(Debug)]
-struct Entry {
-    key: u64,
-    /// How many learned documents name it.
-    learned: u32,
-    generic: bool,
-}
 
 /// A term of the text that is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -127,8 +121,8 @@ impl Places {
     }
 
     /// How many of these distinct runs the query has.
-    pub(super) fn shared_runs(&self, runs: &[u16]) -> usize {
-        let has = |run: &u16| (self.runs[usize::from(*run) / 64] >> (run % 64) & 1) as usize;
+    pub(super) fn shared_runs(&self, runs: Runs<'_>) -> usize {
+        let has = |run: u16| (self.runs[usize::from(run) / 64] >> (run % 64) & 1) as usize;
         runs.iter().map(has).sum()
     }
 
@@ -170,20 +164,21 @@ struct Scratch {
 /// Vocabulary, documents and postings.
 #[derive(Debug, Default)]
 pub(super) struct Lexicon {
-    entries: Vec<Entry>,
-    by_key: FxHashMap<u64, u32>,
-    free_ids: Vec<u32>,
+    /// By term: its key, and how many learned documents name it.
+    keys: Vec<u64>,
+    learned: Vec<u32>,
+    by_key: Numbers,
+    free_terms: Vec<u32>,
     /// By term: the logarithm of how many documents have it, with those that are imagined. A comparison asks for many.
     commonness: Vec<f32>,
     /// By term: whether it is everybody's word.
     generic: Vec<bool>,
     postings: Postings,
     vectors: Vectors,
-    /// The shown documents by their slots, and their products beside them: a search asks for many of those.
-    shown: Vec<Option<Shown>>,
-    products: Vec<Option<ProductId>>,
-    /// When each was last heard.
-    latest: Vec<Option<i64>>,
+    documents: Rows<Kept>,
+    free_slots: Vec<u32>,
+    /// The documents' products, and how many documents each has.
+    products: Map<ProductId, u32>,
     scratch: Mutex<Scratch>,
 }
 
@@ -204,91 +199,126 @@ fn commonness(documents: usize, generic: bool) -> f32 {
 }
 
 impl Lexicon {
-    /// Takes a text's terms into the vocabulary.
-    pub(super) fn learn(&mut self, features: &Features) -> Arc<Document> {
-        let terms: Box<[DocumentTerm]> = features
-            .terms()
-            .iter()
-            .map(|term| {
-                let id = self.id_of(term.key, || features.term_text(term));
-                let entry = &mut self.entries[id as usize];
-                entry.learned += 1;
-                DocumentTerm { id, weight: term.weight, kind: term.kind, head: term.head, generic: entry.generic }
-            })
-            .collect();
-        let length = terms.iter().map(|term| term.weight * term.weight).sum::<f32>().sqrt();
-        Arc::new(Document {
-            product: features.product(),
+    /// Whether there is room for another document.
+    pub(super) fn has_room(&self) -> bool {
+        !self.free_slots.is_empty() || self.documents.len() < MOST_DOCUMENTS
+    }
+
+    /// Takes a text's terms into the vocabulary and keeps it. Returns where; `None` if there is no room for another one.
+    pub(super) fn learn(&mut self, features: &Features) -> Option<u32> {
+        if !self.has_room() {
+            return None;
+        }
+        let mut terms = Vec::with_capacity(features.terms().len());
+        for term in features.terms() {
+            // Of a vocabulary that is full the rest is left out.
+            let Some(id) = self.id_of(term.key, || features.term_text(term)) else { continue };
+            self.learned[id as usize] += 1;
+            terms.push(DocumentTerm { id, weight: term.weight, kind: term.kind, head: term.head });
+        }
+        let product = features.product().map_or(0, |product| {
+            let (number, documents) = self.products.entry(product, || 0);
+            *documents += 1;
+            number + 1
+        });
+        let slot = self.free_slots.pop().unwrap_or(self.documents.len() as u32);
+        let document = Kept {
+            body: Body::new(features.trigrams(), terms.into_iter()),
+            order: 0,
+            latest: UNTOLD,
+            home: 0,
+            product,
             has_body: features.has_body(),
-            terms,
-            vector: features.vector().clone(),
-            trigrams: features.trigrams().into(),
-            length,
-        })
-    }
-
-    fn id_of<'a>(&mut self, key: u64, text: impl FnOnce() -> &'a str) -> u32 {
-        if let Some(&id) = self.by_key.get(&key) {
-            return id;
-        }
-        let generic = words::is_generic(text());
-        let entry = Entry { key, generic, learned: 0 };
-        let id = self.free_ids.pop().unwrap_or(self.entries.len() as u32);
-        let at = id as usize;
-        if at == self.entries.len() {
-            self.entries.push(entry);
-            self.commonness.push(0.0);
-            self.generic.push(generic);
-        } else {
-            (self.entries[at], self.generic[at]) = (entry, generic);
-        }
-        self.commonness[at] = commonness(0, generic);
-        self.by_key.insert(key, id);
-        id
-    }
-
-    /// Takes a hidden document's terms out of the vocabulary, where nobody else names them.
-    pub(super) fn forget(&mut self, document: &Document) {
-        for term in &document.terms {
-            let entry = &mut self.entries[term.id as usize];
-            entry.learned -= 1;
-            if entry.learned == 0 {
-                self.by_key.remove(&entry.key);
-                self.free_ids.push(term.id);
-            }
-        }
-    }
-
-    /// Lets a learned document be found. Returns where it is kept; `None` if there is no room for another one.
-    pub(super) fn show(&mut self, shown: Shown, latest: Option<i64>) -> Option<u32> {
-        let length = shown.document.length.max(f32::MIN_POSITIVE);
-        let impact = |term: &DocumentTerm| (term.weight / length * 255.0).round().clamp(1.0, 255.0) as u8;
-        let terms: Vec<(u32, u8)> = shown.document.terms.iter().map(|term| (term.id, impact(term))).collect();
-        let slot = self.postings.add(shown.order(), &terms)?;
-        self.vectors.add(slot, shown.order(), &shown.document.vector);
-        self.count_terms(&shown.document);
-        let (at, product) = (slot as usize, shown.document.product);
-        if at == self.shown.len() {
-            self.shown.push(None);
-            self.products.push(None);
-            self.latest.push(None);
-        }
-        (self.shown[at], self.products[at], self.latest[at]) = (Some(shown), product, latest);
+            state: State::Hidden,
+        };
+        self.documents.set(slot as usize, document);
+        self.vectors.keep(slot, features.vector());
         Some(slot)
     }
 
-    /// Tells when a shown document was last heard.
-    pub(super) fn set_latest(&mut self, slot: u32, latest: Option<i64>) {
-        self.latest[slot as usize] = latest;
+    fn id_of<'a>(&mut self, key: u64, text: impl FnOnce() -> &'a str) -> Option<u32> {
+        if let Some(id) = self.find(key) {
+            return Some(id);
+        }
+        let generic = words::is_generic(text());
+        let id = self.free_terms.pop().unwrap_or(self.keys.len() as u32);
+        if id >= MOST_TERMS {
+            return None;
+        }
+        let at = id as usize;
+        if at == self.keys.len() {
+            if at == self.keys.capacity() {
+                // By an eighth at a time: tables of millions should not double.
+                let room = at / 8 + 64;
+                self.keys.reserve_exact(room);
+                self.learned.reserve_exact(room);
+                self.commonness.reserve_exact(room);
+                self.generic.reserve_exact(room);
+            }
+            self.keys.push(key);
+            self.learned.push(0);
+            self.commonness.push(0.0);
+            self.generic.push(generic);
+        } else {
+            (self.keys[at], self.generic[at]) = (key, generic);
+        }
+        self.commonness[at] = commonness(0, generic);
+        self.by_key.insert(key, id);
+        Some(id)
+    }
+
+    fn find(&self, key: u64) -> Option<u32> {
+        self.by_key.find(key, |id| self.keys[id as usize] == key)
+    }
+
+    /// Takes a hidden document's terms out of the vocabulary, where nobody else names them. Nothing of it stays.
+    pub(super) fn forget(&mut self, slot: u32) {
+        let kept = &mut self.documents[slot as usize];
+        kept.state = State::Free;
+        let body = std::mem::replace(&mut kept.body, Body::new(&[], std::iter::empty()));
+        for term in body.terms().iter() {
+            let at = term.id as usize;
+            self.learned[at] -= 1;
+            if self.learned[at] == 0 {
+                self.by_key.remove(self.keys[at], term.id);
+                self.free_terms.push(term.id);
+            }
+        }
+        let product = kept.product.checked_sub(1).and_then(|number| self.products.at(number));
+        if let Some((product, _)) = product
+            && let Some(documents) = self.products.get_mut(product)
+        {
+            *documents -= 1;
+            if *documents == 0 {
+                self.products.remove(product);
+            }
+        }
+        self.vectors.forget(slot);
+        self.free_slots.push(slot);
+    }
+
+    /// Lets a learned document be found. `home` is handed out with it; `order` is its place among equals, which depends on
+    /// what it is and not on when it came.
+    pub(super) fn show(&mut self, slot: u32, home: u32, order: u64, latest: i64) {
+        let kept = &mut self.documents[slot as usize];
+        (kept.home, kept.order, kept.latest, kept.state) = (home, order, latest, State::Shown);
+        self.postings.add(slot, kept.body.terms());
+        self.vectors.show(slot);
+        self.count_terms(slot);
+    }
+
+    /// Tells when a shown document was last heard, or [`UNTOLD`].
+    pub(super) fn set_latest(&mut self, slot: u32, latest: i64) {
+        self.documents[slot as usize].latest = latest;
     }
 
     /// The exact inverse of [`Lexicon::show`].
     pub(super) fn hide(&mut self, slot: u32) {
-        self.postings.remove(slot);
-        self.vectors.remove(slot);
-        if let Some(hidden) = self.shown[slot as usize].take() {
-            self.count_terms(&hidden.document);
-        }
+        let kept = &mut self.documents[slot as usize];
+        kept.state = State::Hidden;
+        self.postings.remove(slot, kept.body.terms());
+        self.vectors.hide(slot);
+        self.count_terms(slot);
     }
 
     /// How many documents can be found.
@@ -296,9 +326,36 @@ impl Lexicon {
         self.postings.len()
     }
 
-    /// The document shown in a slot.
-    pub(super) fn document(&self, slot: u32) -> &Document {
-        &self.shown[slot as usize].as_ref().expect("a slot is known only while it is shown").document
+    /// The document in a slot.
+    pub(super) fn document(&self, slot: u32) -> Document<'_> {
+        let kept = &self.documents[slot as usize];
+        Document {
+            product: kept.product.checked_sub(1).and_then(|number| Some(self.products.at(number)?.0)),
+            has_body: kept.has_body,
+            terms: kept.body.terms(),
+            trigrams: kept.body.runs(),
+        }
+    }
+
+    /// What the document in a slot is about.
+    pub(super) fn vector(&self, slot: u32) -> Vector {
+        self.vectors.vector(slot)
+    }
+
+    /// How near a document is by what it is about.
+    pub(super) fn cosine(&self, probe: &Probe, slot: u32) -> f32 {
+        self.vectors.cosine(probe, slot)
+    }
+
+    /// What the caller keeps with a document that is shown.
+    pub(super) fn home(&self, slot: u32) -> Option<u32> {
+        let kept = self.documents.get(slot as usize)?;
+        (kept.state == State::Shown).then_some(kept.home)
+    }
+
+    /// Whether a term of the vocabulary is everybody's word.
+    pub(super) fn is_generic(&self, id: u32) -> bool {
+        self.generic[id as usize]
     }
 
     /// How telling a term of the vocabulary is, beside the logarithm of all documents.
@@ -312,9 +369,10 @@ impl Lexicon {
     }
 
     /// Counts again who has a document's terms.
-    fn count_terms(&mut self, document: &Document) {
-        for term in &document.terms {
-            self.commonness[term.id as usize] = commonness(self.postings.frequency(term.id), term.generic);
+    fn count_terms(&mut self, slot: u32) {
+        for (id, _) in self.documents[slot as usize].body.terms().impacts() {
+            let at = id as usize;
+            self.commonness[at] = commonness(self.postings.frequency(id), self.generic[at]);
         }
     }
 
@@ -336,7 +394,7 @@ impl Lexicon {
             .iter()
             .enumerate()
             .map(|(at, term)| {
-                let id = self.by_key.get(&term.key).copied();
+                let id = self.find(term.key);
                 let (idf, generic) = match id {
                     Some(id) => (self.idf_beside(ln_of_all, id), self.generic[id as usize]),
                     None if words::is_generic(features.term_text(term)) => (unknown_generic, true),
@@ -373,21 +431,25 @@ impl Lexicon {
         &self,
         query: &Query<'_>,
         limit: usize,
-        crucial: impl Fn(&Shown) -> bool,
-        mut judge: impl FnMut(&Hit, &Shown, &Places) -> T,
+        crucial: impl Fn(u32) -> bool,
+        mut judge: impl FnMut(&Hit, &Places) -> T,
         rest: &mut Vec<u32>,
     ) -> Vec<T> {
         let mut scratch = self.scratch();
         let Scratch { places, postings, vectors, wanted, found, nearest, hit_of, hits } = &mut *scratch;
         wanted.clear();
         wanted.extend(query.terms.iter().filter_map(|term| Some((term.id?, (term.weight * term.idf) as f32))));
-        let accept = |slot: u32| match (query.product, self.products[slot as usize]) {
-            (Some(asked), Some(known)) => asked == known,
-            _ => true,
+        // No document has a product of this number.
+        let other = u32::MAX;
+        let product = query.product.map(|product| self.products.number(product).map_or(other, |number| number + 1));
+        let accept = |slot: u32| {
+            let its = self.documents[slot as usize].product;
+            its == 0 || product.is_none_or(|product| product == its)
         };
-        self.postings.search(postings, wanted, limit, accept, found);
-        let vector = |slot: u32| &self.document(slot).vector;
-        self.vectors.search(vectors, &query.probe, limit, accept, vector, nearest);
+        let key = |slot: u32| self.documents[slot as usize].order;
+        let documents = Documents { key, terms: |slot: u32| self.documents[slot as usize].body.terms() };
+        self.postings.search(postings, &documents, wanted, limit, accept, found);
+        self.vectors.search(vectors, &query.probe, limit, accept, key, nearest);
 
         hits.clear();
         hit_of.clear();
@@ -406,24 +468,22 @@ impl Lexicon {
             });
             (hits[hit].2.vector_rank, hits[hit].2.cosine) = (rank, one.cosine);
         }
-        hits.retain_mut(|(promise, order, hit)| {
-            let Some(shown) = self.shown.get(hit.slot as usize).and_then(Option::as_ref) else { return false };
+        for (promise, order, hit) in hits.iter_mut() {
+            let kept = &self.documents[hit.slot as usize];
             if hit.vector_rank == 0 {
-                hit.cosine = query.probe.cosine(&shown.document.vector);
+                hit.cosine = self.vectors.cosine(&query.probe, hit.slot);
             }
             let rank = if hit.lexical_rank == 0 { limit as u32 + limit as u32 / 5 } else { hit.lexical_rank };
-            let days = measures::days(query.time, self.latest[hit.slot as usize]).map_or(0.0, f64::ln_1p) as f32;
+            let days = measures::days(query.time, told(kept.latest)).map_or(0.0, f64::ln_1p) as f32;
             *promise = COSINE_WORTH * hit.cosine - DAYS_WORTH * days - ln(f64::from(rank)) as f32;
-            *order = shown.order();
-            true
-        });
+            *order = kept.order;
+        }
         hits.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2.slot).cmp(&(b.1, b.2.slot))));
-        let shown = |hit: &Hit| self.shown[hit.slot as usize].as_ref();
-        let has_crucial = hits.iter().any(|(.., hit)| shown(hit).is_some_and(&crucial));
+        let has_crucial = hits.iter().any(|(.., hit)| crucial(hit.slot));
         let compared = if has_crucial { hits.len() } else { COMPARED.min(hits.len()) };
         rest.extend(hits[compared..].iter().map(|(.., hit)| hit.slot));
-        places.lay_out(query, self.entries.len());
-        let judged = hits[..compared].iter().filter_map(|(.., hit)| Some(judge(hit, shown(hit)?, places))).collect();
+        places.lay_out(query, self.keys.len());
+        let judged = hits[..compared].iter().map(|(.., hit)| judge(hit, places)).collect();
         places.clear(query);
         judged
     }
@@ -431,15 +491,10 @@ impl Lexicon {
     /// Lays the query out once more, to look at a document that was found.
     pub(super) fn with_places<T>(&self, query: &Query<'_>, look: impl FnOnce(&Places) -> T) -> T {
         let Scratch { places, .. } = &mut *self.scratch();
-        places.lay_out(query, self.entries.len());
+        places.lay_out(query, self.keys.len());
         let seen = look(places);
         places.clear(query);
         seen
-    }
-
-    /// What is shown in a slot.
-    pub(super) fn shown(&self, slot: u32) -> Option<&Shown> {
-        self.shown.get(slot as usize)?.as_ref()
     }
 }
 
