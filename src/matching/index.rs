@@ -17,7 +17,8 @@ use super::embed::Probe;
 use super::exact::{Apart, Keys, Rank};
 use super::features::Features;
 use super::learn::{Lesson, Row};
-use super::lexical::{Hit, Lexicon, Places, Query, UNTOLD as UNTOLD_TIME, told};
+pub(super) use super::lexical::UNTOLD as UNTOLD_TIME;
+use super::lexical::{Hit, Lexicon, Places, Query, told};
 use super::measures::{self, ClusterView, Measure, Measures, UNTOLD};
 use super::model::Model;
 use super::reasons;
@@ -30,6 +31,8 @@ use crate::domain::id::{ClusterId, ReportId};
 const EXEMPLARS: usize = 12;
 /// Distinct texts of a cluster whose words are kept: the exemplars and their successors.
 const KEPT: usize = 2 * EXEMPLARS;
+/// What decides which texts are kept and shown.
+pub(super) const SHAPE: [usize; 2] = [EXEMPLARS, KEPT];
 /// Reports of a young stream that are imagined to have come once each.
 const IMAGINED_REPORTS: f64 = 30.0;
 /// The nearest candidates that the others are compared with.
@@ -44,49 +47,49 @@ const UNCOMPARED: f64 = 0.5;
 pub struct Index {
     policy: Policy,
     model: Arc<Model>,
-    members: Map<ReportId, Member>,
-    clusters: Map<ClusterId, Cluster>,
-    keys: ExactKeys,
+    pub(super) members: Map<ReportId, Member>,
+    pub(super) clusters: Map<ClusterId, Cluster>,
+    pub(super) keys: ExactKeys,
     stacks: Keys,
-    apart: FxHashMap<ReportId, BTreeSet<ClusterId>>,
-    lexicon: Lexicon,
-    stale: BTreeSet<ClusterId>,
+    pub(super) apart: FxHashMap<ReportId, BTreeSet<ClusterId>>,
+    pub(super) lexicon: Lexicon,
+    pub(super) stale: BTreeSet<ClusterId>,
 }
 
 #[derive(Debug, Clone)]
-struct Member {
+pub(super) struct Member {
     /// The number of its cluster.
-    cluster: u32,
-    matched: bool,
+    pub(super) cluster: u32,
+    pub(super) matched: bool,
     /// When it came, or [`UNTOLD_TIME`].
-    time: i64,
+    pub(super) time: i64,
     /// What few reports have.
-    prints: Option<Box<Prints>>,
+    pub(super) prints: Option<Box<Prints>>,
 }
 
 /// The exact keys of a report beside its text.
 #[derive(Debug, Clone, Copy)]
-struct Prints {
-    fingerprint: Option<Signature>,
-    stack: Option<Signature>,
+pub(super) struct Prints {
+    pub(super) fingerprint: Option<Signature>,
+    pub(super) stack: Option<Signature>,
 }
 
 impl Member {
-    fn fingerprint(&self) -> Option<Signature> {
+    pub(super) fn fingerprint(&self) -> Option<Signature> {
         self.prints.as_ref()?.fingerprint
     }
 
-    fn stack(&self) -> Option<Signature> {
+    pub(super) fn stack(&self) -> Option<Signature> {
         self.prints.as_ref()?.stack
     }
 }
 
 /// The keys that make two reports one statement.
 #[derive(Debug, Default)]
-struct ExactKeys {
+pub(super) struct ExactKeys {
     /// The numbers of the clusters that hold a text, by the hash of its signature. A text that says nothing is not the same
     /// as another one that says nothing: it is not here.
-    texts: Numbers,
+    pub(super) texts: Numbers,
     texts_apart: Apart,
     fingerprints: Keys,
 }
@@ -106,62 +109,62 @@ impl ExactKeys {
 /// Names a text: what it says and in which words. Texts of one signature may have other words where the signature masks
 /// or drops something, and then they are two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct TextKey {
-    signature: Signature,
-    words: u64,
+pub(super) struct TextKey {
+    pub(super) signature: Signature,
+    pub(super) words: u64,
 }
 
 /// The distinct texts of a cluster, by their best members.
 #[derive(Debug)]
-struct Cluster {
-    texts: Few<Wording>,
+pub(super) struct Cluster {
+    pub(super) texts: Few<Wording>,
     /// When the last of its members came, or [`UNTOLD_TIME`].
-    latest: i64,
-    size: u32,
+    pub(super) latest: i64,
+    pub(super) size: u32,
 }
 
 /// One distinct text of a cluster.
 #[derive(Debug)]
-struct Wording {
-    key: TextKey,
+pub(super) struct Wording {
+    pub(super) key: TextKey,
     /// Its members, best first; there is always one.
-    members: Few<Rank>,
+    pub(super) members: Few<Rank>,
     /// When the last of them came, or [`UNTOLD_TIME`].
-    latest: i64,
+    pub(super) latest: i64,
     /// Where the search keeps its words, if they are kept.
-    document: Option<Slot>,
+    pub(super) document: Option<Slot>,
     /// Whether the search finds it.
-    shown: bool,
-    says_something: bool,
+    pub(super) shown: bool,
+    pub(super) says_something: bool,
 }
 
 /// A place in the search, below the greatest of its kind: so that there may be none without more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Slot(std::num::NonZeroU32);
+pub(super) struct Slot(std::num::NonZeroU32);
 
 impl Slot {
-    fn new(slot: u32) -> Option<Self> {
+    pub(super) fn new(slot: u32) -> Option<Self> {
         std::num::NonZeroU32::new(!slot).map(Self)
     }
 
-    fn number(self) -> u32 {
+    pub(super) fn number(self) -> u32 {
         !self.0.get()
     }
 }
 
 impl Wording {
-    fn best(&self) -> Rank {
+    pub(super) fn best(&self) -> Rank {
         self.members[0]
     }
 
     /// The key that it holds.
-    fn exact_key(&self) -> Option<Signature> {
+    pub(super) fn exact_key(&self) -> Option<Signature> {
         self.says_something.then_some(self.key.signature)
     }
 }
 
 impl Cluster {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { texts: Few::None, latest: UNTOLD_TIME, size: 0 }
     }
 
@@ -265,7 +268,7 @@ impl Index {
     }
 
     /// A member holds its keys, and what was said of it holds for them.
-    fn hold(&mut self, member: &Member, cluster: ClusterId, rank: Rank, text: Option<Signature>) {
+    pub(super) fn hold(&mut self, member: &Member, cluster: ClusterId, rank: Rank, text: Option<Signature>) {
         if let Some(stack) = member.stack() {
             self.stacks.hold(stack, cluster, rank);
         }
@@ -726,7 +729,7 @@ impl Index {
 }
 
 /// A text's place among equals, whenever it came.
-fn order(cluster: ClusterId, key: TextKey) -> u64 {
+pub(super) fn order(cluster: ClusterId, key: TextKey) -> u64 {
     let (high, low) = cluster.uuid().as_u64_pair();
     key.signature.prefix() ^ key.words ^ high.rotate_left(32) ^ low
 }

@@ -3,6 +3,7 @@
 //! A document is *learned* (its terms enter the vocabulary, and it gets a slot) and may be *shown* (it enters the postings
 //! and counts in the frequencies). Only shown documents are found and only they change anybody's score.
 
+use std::io::{self, Read, Write};
 use std::sync::{LazyLock, Mutex};
 
 use rustc_hash::FxHashMap;
@@ -12,6 +13,8 @@ use super::features::Features;
 use super::measures;
 use super::packed::{Body, DocumentTerm, MOST_TERMS, Runs, Terms};
 use super::postings::{self, Documents, Found, MOST_DOCUMENTS, Postings};
+use super::snapshot::SnapshotError;
+use super::snapshot::frames::{In, Out};
 use super::table::{Map, Numbers, Rows};
 use super::text::Kind;
 use super::vectors::{self, Nearest, Vectors};
@@ -45,13 +48,15 @@ struct Kept {
     latest: i64,
     /// What the caller keeps with it while it is shown.
     home: u32,
-    /// One more than its product's number; 0 if it has none.
-    product: u32,
     has_body: bool,
     state: State,
 }
 
+/// The home of a document that has none.
+const NOWHERE: u32 = u32::MAX;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum State {
     Free,
     Hidden,
@@ -176,6 +181,8 @@ pub(super) struct Lexicon {
     postings: Postings,
     vectors: Vectors,
     documents: Rows<Kept>,
+    /// By slot: one more than the number of the document's product, 0 if it has none. A search asks for many.
+    product_of: Vec<u32>,
     free_slots: Vec<u32>,
     /// The documents' products, and how many documents each has.
     products: Map<ProductId, u32>,
@@ -198,7 +205,128 @@ fn commonness(documents: usize, generic: bool) -> f32 {
     ln(documents as f64 + imagined + 0.5) as f32
 }
 
+/// No text is longer when it is packed.
+const LONGEST_BODY: usize = 1 << 16;
+
 impl Lexicon {
+    /// How many documents there is room for.
+    pub(super) const MOST: usize = MOST_DOCUMENTS;
+
+    pub(super) fn save(&self, out: &mut Out<impl Write>) -> io::Result<()> {
+        out.count(self.keys.len())?;
+        self.keys.iter().try_for_each(|&key| out.u64(key))?;
+        self.learned.iter().try_for_each(|&count| out.u32(count))?;
+        self.generic.iter().try_for_each(|&generic| out.u8(u8::from(generic)))?;
+        out.count(self.documents.len())?;
+        for (kept, product) in self.documents.iter().zip(&self.product_of) {
+            out.u8(kept.state as u8 | u8::from(kept.has_body) << 4)?;
+            if kept.state != State::Free {
+                let product = product.checked_sub(1).and_then(|number| self.products.at(number));
+                out.u8(u8::from(product.is_some()))?;
+                product.map_or(Ok(()), |(product, _)| out.bytes(product.uuid().as_bytes()))?;
+                out.u16(kept.body.run_count())?;
+                out.count(kept.body.bytes().len())?;
+                out.bytes(kept.body.bytes())?;
+            }
+        }
+        self.vectors.save(out)?;
+        self.postings.save(out)
+    }
+
+    /// Reads what was saved. Each document then asks to be settled.
+    pub(super) fn load(input: &mut In<impl Read>) -> Result<Self, SnapshotError> {
+        let mut lexicon = Self::default();
+        let terms = input.count(MOST_TERMS as usize)?;
+        for _ in 0..terms {
+            lexicon.keys.push(input.u64()?);
+        }
+        for _ in 0..terms {
+            lexicon.learned.push(input.u32()?);
+        }
+        for _ in 0..terms {
+            lexicon.generic.push(input.u8()? == 1);
+        }
+        lexicon.by_key.reserve(terms);
+        for (id, (&key, &learned)) in (0..).zip(lexicon.keys.iter().zip(&lexicon.learned)) {
+            if learned == 0 {
+                lexicon.free_terms.push(id);
+            } else {
+                lexicon.by_key.insert(key, id);
+            }
+        }
+        let slots = input.count(MOST_DOCUMENTS)?;
+        for slot in 0..slots as u32 {
+            lexicon.load_document(slot, terms, input)?;
+        }
+        let state = |slot: u32| lexicon.documents.get(slot as usize).map(|kept| kept.state);
+        let is_shown = |slot| state(slot).filter(|&state| state != State::Free).map(|state| state == State::Shown);
+        let vectors = Vectors::load(input, slots, is_shown)?;
+        let shown = lexicon.documents.iter().filter(|kept| kept.state == State::Shown).count();
+        let postings = Postings::load(input, shown, slots, |slot| is_shown(slot) == Some(true))?;
+        (lexicon.vectors, lexicon.postings) = (vectors, postings);
+        let Self { postings, generic, .. } = &lexicon;
+        lexicon.commonness =
+            (0..).zip(generic).map(|(id, &generic)| commonness(postings.frequency(id), generic)).collect();
+        Ok(lexicon)
+    }
+
+    fn load_document(&mut self, slot: u32, terms: usize, input: &mut In<impl Read>) -> Result<(), SnapshotError> {
+        let wrong = || SnapshotError::Damaged("a document is not as it should be");
+        let flags = input.u8()?;
+        let (mut product, mut body) = (0, Body::new(&[], std::iter::empty()));
+        let state = match flags & 15 {
+            0 => State::Free,
+            1 => State::Hidden,
+            2 => State::Shown,
+            _ => return Err(wrong()),
+        };
+        if state == State::Free {
+            self.free_slots.push(slot);
+        } else {
+            if input.u8()? == 1 {
+                let its = ProductId::from_uuid(uuid::Uuid::from_bytes(input.array()?));
+                let (number, documents) = self.products.entry(its, || 0);
+                *documents += 1;
+                product = number + 1;
+            }
+            let runs = input.u16()?;
+            let mut bytes = vec![0; input.count(LONGEST_BODY)?];
+            input.fill(&mut bytes)?;
+            body = Body::from_bytes(bytes.into(), runs).ok_or_else(wrong)?;
+            if body.terms().impacts().any(|(id, _)| id as usize >= terms) {
+                return Err(wrong());
+            }
+        }
+        let (order, latest, home, has_body) = (0, UNTOLD, NOWHERE, flags & 16 != 0);
+        self.documents.push(Kept { body, order, latest, home, has_body, state });
+        self.product_of.push(product);
+        Ok(())
+    }
+
+    /// Tells of a document that was read whose it is. `shown` must be as it was.
+    pub(super) fn settle(
+        &mut self,
+        slot: u32,
+        shown: bool,
+        home: u32,
+        order: u64,
+        latest: i64,
+    ) -> Result<(), SnapshotError> {
+        let state = if shown { State::Shown } else { State::Hidden };
+        let kept = self.documents.get_mut(slot as usize).filter(|kept| kept.state == state && kept.home == NOWHERE);
+        let Some(kept) = kept else { return Err(SnapshotError::Damaged("a text is not where it should be")) };
+        (kept.home, kept.order, kept.latest) = (home, order, latest);
+        Ok(())
+    }
+
+    /// Every document that was read must have been settled.
+    pub(super) fn check_homes(&self) -> Result<(), SnapshotError> {
+        if self.documents.iter().any(|kept| kept.state != State::Free && kept.home == NOWHERE) {
+            return Err(SnapshotError::Damaged("a text is nobody's"));
+        }
+        Ok(())
+    }
+
     /// Whether there is room for another document.
     pub(super) fn has_room(&self) -> bool {
         !self.free_slots.is_empty() || self.documents.len() < MOST_DOCUMENTS
@@ -227,11 +355,17 @@ impl Lexicon {
             order: 0,
             latest: UNTOLD,
             home: 0,
-            product,
             has_body: features.has_body(),
             state: State::Hidden,
         };
         self.documents.set(slot as usize, document);
+        if self.product_of.len() < self.documents.len() {
+            if self.product_of.len() == self.product_of.capacity() {
+                self.product_of.reserve_exact(self.product_of.len() / 8 + 64);
+            }
+            self.product_of.push(0);
+        }
+        self.product_of[slot as usize] = product;
         self.vectors.keep(slot, features.vector());
         Some(slot)
     }
@@ -284,7 +418,7 @@ impl Lexicon {
                 self.free_terms.push(term.id);
             }
         }
-        let product = kept.product.checked_sub(1).and_then(|number| self.products.at(number));
+        let product = self.product_of[slot as usize].checked_sub(1).and_then(|number| self.products.at(number));
         if let Some((product, _)) = product
             && let Some(documents) = self.products.get_mut(product)
         {
@@ -330,7 +464,7 @@ impl Lexicon {
     pub(super) fn document(&self, slot: u32) -> Document<'_> {
         let kept = &self.documents[slot as usize];
         Document {
-            product: kept.product.checked_sub(1).and_then(|number| Some(self.products.at(number)?.0)),
+            product: self.product_of[slot as usize].checked_sub(1).and_then(|number| Some(self.products.at(number)?.0)),
             has_body: kept.has_body,
             terms: kept.body.terms(),
             trigrams: kept.body.runs(),
@@ -443,8 +577,10 @@ impl Lexicon {
         let other = u32::MAX;
         let product = query.product.map(|product| self.products.number(product).map_or(other, |number| number + 1));
         let accept = |slot: u32| {
-            let its = self.documents[slot as usize].product;
-            its == 0 || product.is_none_or(|product| product == its)
+            product.is_none_or(|product| {
+                let its = self.product_of[slot as usize];
+                its == 0 || product == its
+            })
         };
         let key = |slot: u32| self.documents[slot as usize].order;
         let documents = Documents { key, terms: |slot: u32| self.documents[slot as usize].body.terms() };

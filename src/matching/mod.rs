@@ -44,6 +44,7 @@ mod postings;
 mod reasons;
 mod score;
 mod signature;
+mod snapshot;
 mod table;
 mod text;
 mod vectors;
@@ -59,6 +60,7 @@ pub use index::Index;
 pub use learn::{Dice, Lesson, Teaching, teach};
 pub use model::Model;
 pub use signature::Signature;
+pub use snapshot::{SnapshotError, Stamp};
 
 /// The version of normalisation, signature and scorer together. Stored with what they decided; raising it never
 /// regroups old memberships by itself.

@@ -140,9 +140,13 @@ impl Body {
     }
 
     /// What [`Body::bytes`] gave; `None` if it cannot be that.
-    pub(super) fn from_bytes(bytes: &[u8], runs: u16) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: Box<[u8]>, runs: u16) -> Option<Self> {
         let terms = bytes.get(usize::from(runs) * 2..)?;
-        (terms.len() % size_of::<Packed>() == 0).then(|| Self::of(bytes.into(), runs))
+        (terms.len() % size_of::<Packed>() == 0).then(|| Self::of(bytes, runs))
+    }
+
+    pub(super) fn run_count(&self) -> u16 {
+        self.runs
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -179,12 +183,12 @@ mod tests {
             assert_eq!(DocumentTerm { weight: 0.0, ..packed }, DocumentTerm { weight: 0.0, ..*term });
         }
         assert_eq!(body.terms().len(), terms.len());
-        let again = Body::from_bytes(body.bytes(), 3).expect("it was packed");
+        let again = Body::from_bytes(body.bytes().into(), 3).expect("it was packed");
         assert!(again.terms().impacts().eq(body.terms().impacts()));
         let length = terms.iter().map(|term| term.weight * term.weight).sum::<f32>().sqrt();
         for ((id, impact), term) in body.terms().impacts().zip(&terms) {
             assert_eq!((id, u32::from(impact)), (term.id, (term.weight / length * 255.0).round() as u32));
         }
-        assert!(Body::from_bytes(&[1, 2, 3], 0).is_none() && Body::from_bytes(&[1, 2, 3], 2).is_none());
+        assert!(Body::from_bytes([1, 2, 3].into(), 0).is_none() && Body::from_bytes([1, 2, 3].into(), 2).is_none());
     }
 }

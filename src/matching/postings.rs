@@ -26,7 +26,11 @@ mod tests;
 
 use list::{List, WINDOW, WINDOW_BITS};
 
+use std::io::{self, Read, Write};
+
 use super::packed::Terms;
+use super::snapshot::SnapshotError;
+use super::snapshot::frames::{In, Out};
 
 /// Postings read for a query, and one more for every [`DOCUMENTS_FOR_ONE`] documents, but not more than [`MOST_EXTRA`]:
 /// what is looked for is buried deeper in a larger index. A quarter of a millisecond at the most.
@@ -101,6 +105,26 @@ impl Postings {
             self.lists[term as usize].remove(slot);
         }
         self.count -= 1;
+    }
+
+    pub(super) fn save(&self, out: &mut Out<impl Write>) -> io::Result<()> {
+        out.count(self.lists.len())?;
+        self.lists.iter().try_for_each(|list| list.save(out))
+    }
+
+    /// Reads the postings of so many documents, who hold for `is_shown`, below slot `slots`.
+    pub(super) fn load(
+        input: &mut In<impl Read>,
+        count: usize,
+        slots: usize,
+        is_shown: impl Fn(u32) -> bool,
+    ) -> Result<Self, SnapshotError> {
+        let length = input.count(super::packed::MOST_TERMS as usize)?;
+        let mut lists = Vec::with_capacity((length + length / 8).min(1 << 20));
+        for _ in 0..length {
+            lists.push(List::load(input, &is_shown)?);
+        }
+        Ok(Self { lists, slots, count })
     }
 
     /// How many documents there are.

@@ -54,6 +54,10 @@ impl<T> Rows<T> {
         self.pieces.iter().flatten()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pieces.iter_mut().flatten()
+    }
+
     /// Puts a row under a number that may be the next one.
     pub(super) fn set(&mut self, at: usize, row: T) {
         match self.get_mut(at) {
@@ -120,6 +124,14 @@ impl Numbers {
         }
         self.count += 1;
         self.put(hash >> 32 << 32 | u64::from(number + 1));
+    }
+
+    /// Makes room for so many at once.
+    pub(super) fn reserve(&mut self, count: usize) {
+        let length = count + count / 3 + 8;
+        if length > self.places.len() {
+            self.resize(length);
+        }
     }
 
     fn put(&mut self, place: u64) {
@@ -192,6 +204,15 @@ impl<K: Copy + Eq + Hash, V> Map<K, V> {
         self.rows.len() - self.free.len()
     }
 
+    /// Makes room for so many at once.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.numbers.reserve(count);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+        self.rows.iter().flatten().map(|(key, value)| (*key, value))
+    }
+
     /// The number of a key.
     pub(super) fn number(&self, key: K) -> Option<u32> {
         let is = |number: u32| self.rows[number as usize].as_ref().is_some_and(|(other, _)| *other == key);
@@ -240,6 +261,19 @@ pub(super) enum Few<T> {
     None,
     One(T),
     Many(Box<Vec<T>>),
+}
+
+impl<T> From<Vec<T>> for Few<T> {
+    fn from(mut things: Vec<T>) -> Self {
+        match things.len() {
+            0 => Self::None,
+            1 => things.pop().map_or(Self::None, Self::One),
+            _ => {
+                things.shrink_to_fit();
+                Self::Many(Box::new(things))
+            }
+        }
+    }
 }
 
 impl<T> Deref for Few<T> {

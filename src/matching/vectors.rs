@@ -9,6 +9,10 @@
 //! A document may go at any time. Nothing is trained, nothing is rebuilt.
 
 use super::embed::{DIMENSIONS, Probe, Vector};
+use std::io::{self, Read, Write};
+
+use super::snapshot::SnapshotError;
+use super::snapshot::frames::{In, Out};
 use super::table::Rows;
 
 /// Leading numbers that are looked at first.
@@ -82,6 +86,7 @@ impl Default for Centre {
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     near: Vec<(f32, u32)>,
+    dots: Vec<i32>,
     best: Vec<Nearest>,
 }
 
@@ -106,7 +111,71 @@ impl List {
     }
 }
 
+impl List {
+    fn save(&self, out: &mut Out<impl Write>) -> io::Result<()> {
+        out.bytes(&self.centre.head.map(|number| number as u8))?;
+        out.u32(self.centre.scale.to_bits())?;
+        out.count(self.entries.len())?;
+        for (head, entry) in self.heads.iter().zip(&self.entries) {
+            out.bytes(&head.map(|number| number as u8))?;
+            out.u32(entry.slot)?;
+            out.u32(entry.scale.to_bits())?;
+        }
+        Ok(())
+    }
+
+    fn load(input: &mut In<impl Read>, most: usize) -> Result<Self, SnapshotError> {
+        let head = input.array()?.map(|byte| byte as i8);
+        let mut list = Self { centre: Centre { head, scale: input.f32()? }, ..Self::default() };
+        let count = input.count(most)?;
+        list.heads.reserve_exact(count);
+        list.entries.reserve_exact(count);
+        for _ in 0..count {
+            list.heads.push(input.array()?.map(|byte| byte as i8));
+            list.entries.push(Entry { slot: input.u32()?, scale: input.f32()? });
+        }
+        Ok(list)
+    }
+}
+
 impl Vectors {
+    pub(super) fn save(&self, out: &mut Out<impl Write>) -> io::Result<()> {
+        self.tails.iter().try_for_each(|tail| out.bytes(&tail.map(|number| number as u8)))?;
+        out.count(self.lists.len())?;
+        self.lists.iter().chain([&self.hidden]).try_for_each(|list| list.save(out))
+    }
+
+    /// Reads the vectors of so many slots. Those that hold for `is_shown` are in the lists that are searched.
+    pub(super) fn load(
+        input: &mut In<impl Read>,
+        slots: usize,
+        is_shown: impl Fn(u32) -> Option<bool>,
+    ) -> Result<Self, SnapshotError> {
+        let mut vectors = Self::default();
+        for _ in 0..slots {
+            vectors.tails.push(input.array()?.map(|byte| byte as i8));
+            vectors.places.push(NOWHERE);
+        }
+        let lists = input.count(slots)?;
+        for number in (0..lists as u32).chain([HIDDEN]) {
+            let list = List::load(input, slots)?;
+            for (at, entry) in (0..).zip(&list.entries) {
+                let place = vectors.places.get_mut(entry.slot as usize).filter(|place| place.list == NOWHERE.list);
+                let Some(place) = place.filter(|_| is_shown(entry.slot) == Some(number != HIDDEN)) else {
+                    return Err(SnapshotError::Damaged("a vector is where it should not be"));
+                };
+                *place = Place { list: number, at };
+            }
+            if number == HIDDEN {
+                vectors.hidden = list;
+            } else {
+                vectors.count += list.entries.len();
+                vectors.lists.push(list);
+            }
+        }
+        Ok(vectors)
+    }
+
     /// Keeps a vector under a slot that is free or the next one, to be shown later.
     pub(super) fn keep(&mut self, slot: u32, vector: &Vector) {
         let (head, tail) = vector
@@ -263,7 +332,7 @@ impl Vectors {
                 best.truncate(kept);
             }
         };
-        let Scratch { near, best } = scratch;
+        let Scratch { near, dots, best } = scratch;
         best.clear();
         near.clear();
         let wanted = probe.numbers().first_chunk::<HEAD>().copied().unwrap_or([0; HEAD]);
@@ -281,8 +350,9 @@ impl Vectors {
         let (mut read, mut least) = (0, f32::NEG_INFINITY);
         for &(_, list) in near.iter() {
             let Some(List { heads, entries, .. }) = self.lists.get(list as usize) else { break };
-            for (head, entry) in heads.iter().zip(entries) {
-                let cosine = dot(&wanted, head) as f32 * entry.scale;
+            dots_of(&wanted, heads, dots);
+            for (&dot, entry) in dots.iter().zip(entries) {
+                let cosine = dot as f32 * entry.scale;
                 if cosine >= least && accept(entry.slot) {
                     best.push(Nearest { slot: entry.slot, cosine });
                     if best.len() >= 4 * kept {
@@ -345,7 +415,15 @@ fn centre(sum: &[i32; HEAD]) -> Centre {
     Centre { head, scale: if square == 0 { 0.0 } else { (1.0 / f64::from(square).sqrt()) as f32 } }
 }
 
+/// The products with many, by the widest registers that the processor has.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn dots_of(one: &[i16; HEAD], heads: &[Head], dots: &mut Vec<i32>) {
+    dots.clear();
+    dots.extend(heads.iter().map(|head| dot(one, head)));
+}
+
 /// Written so that the compiler multiplies many numbers at once.
+#[inline(always)]
 fn dot(one: &[i16; HEAD], other: &Head) -> i32 {
     one.iter().zip(other).map(|(&a, &b)| i32::from(a) * i32::from(i16::from(b))).sum()
 }

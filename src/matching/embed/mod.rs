@@ -22,6 +22,14 @@ const BODY_SHARE: f32 = 0.7;
 static TABLE: &[u8] = include_bytes!("table.bin");
 static PIECES: LazyLock<Pieces> = LazyLock::new(|| Pieces::new(include_str!("vocabulary.txt")));
 
+/// A number for the table and its vocabulary.
+pub(super) fn checksum() -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(TABLE);
+    hasher.update(include_bytes!("vocabulary.txt"));
+    hasher.finalize()
+}
+
 /// A direction, rounded to bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Vector {
@@ -165,8 +173,8 @@ impl Probe {
     /// The cosine of the angle to a vector, which is told by its leading numbers, the others and one by its length; 0 if
     /// either has no direction.
     pub(super) fn cosine<const N: usize, const M: usize>(&self, head: &[i8; N], tail: &[i8; M], scale: f32) -> f32 {
-        let (first, rest) = self.numbers.split_at(N);
-        (dot(first, head) + dot(rest, tail)) as f32 * self.scale * scale
+        const { assert!(N + M == DIMENSIONS) };
+        dot(&self.numbers, head, tail) as f32 * self.scale * scale
     }
 
     /// The cosine of the angle to a whole vector.
@@ -176,9 +184,12 @@ impl Probe {
     }
 }
 
-/// Written so that the compiler multiplies many numbers at once.
-fn dot<const N: usize>(one: &[i16], other: &[i8; N]) -> i32 {
-    one.iter().zip(other).map(|(&a, &b)| i32::from(a) * i32::from(i16::from(b))).sum()
+/// Written so that the compiler multiplies many numbers at once, by the widest registers that the processor has.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn dot(one: &[i16; DIMENSIONS], head: &[i8], tail: &[i8]) -> i32 {
+    let (first, rest) = one.split_at(head.len());
+    let product = |(&a, &b): (&i16, &i8)| i32::from(a) * i32::from(i16::from(b));
+    first.iter().zip(head).map(product).sum::<i32>() + rest.iter().zip(tail).map(product).sum::<i32>()
 }
 
 #[cfg(test)]

@@ -4,6 +4,11 @@
 //! list itself; a sorted vector; and, for a term that is common, a vector a window, of two bytes a posting: how far it is
 //! from the one before, and its impact. Where that does not fit into a byte, postings without impact stand between.
 
+use std::io::{self, Read, Write};
+
+use crate::matching::SnapshotError;
+use crate::matching::snapshot::frames::{In, Out};
+
 /// Slots are read in windows of this many.
 pub(super) const WINDOW: usize = 1 << WINDOW_BITS;
 pub(super) const WINDOW_BITS: u32 = 15;
@@ -48,7 +53,82 @@ impl Default for List {
     }
 }
 
+/// How lists begin in a snapshot: the number of postings up to [`FEW`], or what form they have.
+const SORTED: u8 = 254;
+const WINDOWS: u8 = 255;
+
 impl List {
+    pub(super) fn save(&self, out: &mut Out<impl Write>) -> io::Result<()> {
+        match self {
+            Self::Few(count, postings) => {
+                out.u8(*count)?;
+                postings[..usize::from(*count)].iter().try_for_each(|&posting| out.u32(posting))
+            }
+            Self::Sorted(postings) => {
+                out.u8(SORTED)?;
+                out.count(postings.len())?;
+                postings.iter().try_for_each(|&posting| out.u32(posting))
+            }
+            Self::Windows(common) => {
+                out.u8(WINDOWS)?;
+                out.count(common.windows.len())?;
+                for window in &common.windows {
+                    out.count(window.steps.len())?;
+                    out.bytes(window.steps.as_flattened())?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads a list whose slots all hold for `is_shown`.
+    pub(super) fn load(input: &mut In<impl Read>, is_shown: impl Fn(u32) -> bool) -> Result<Self, SnapshotError> {
+        let wrong = || SnapshotError::Damaged("a list of postings is not in order");
+        match input.u8()? {
+            WINDOWS => {
+                let mut common = Windows::default();
+                for at in 0..input.count(1 << (24 - WINDOW_BITS))? {
+                    let mut steps = vec![[0; 2]; input.count(WINDOW)?];
+                    input.fill(steps.as_flattened_mut())?;
+                    let mut slot = 0;
+                    for &[step, impact] in &steps {
+                        slot += u32::from(step);
+                        common.count += usize::from(impact > 0);
+                        if impact > 0 && !is_shown((at << WINDOW_BITS) as u32 + slot) {
+                            return Err(wrong());
+                        }
+                    }
+                    let is_right = steps.last().is_none_or(|&[_, impact]| impact > 0)
+                        && steps.iter().skip(1).all(|&[step, _]| step > 0);
+                    let last = u16::try_from(slot).ok().filter(|&slot| is_right && usize::from(slot) < WINDOW);
+                    common.windows.push(Window { steps, last: last.ok_or_else(wrong)? });
+                }
+                Ok(Self::Windows(Box::new(common)))
+            }
+            form => {
+                let count = match form {
+                    SORTED => input.count(1 << 24)?,
+                    few => usize::from(few),
+                };
+                let mut postings = Vec::with_capacity(count.min(COMMON));
+                for _ in 0..count {
+                    postings.push(input.u32()?);
+                }
+                let holds = |&posting: &Posting| posting & 0xff > 0 && is_shown(posting >> 8);
+                let is_in_order = postings.is_sorted_by(|one, other| one >> 8 < other >> 8);
+                if !is_in_order || !postings.iter().all(holds) || form != SORTED && count > FEW {
+                    return Err(wrong());
+                }
+                if form == SORTED {
+                    return Ok(Self::Sorted(Box::new(postings)));
+                }
+                let mut few = [0; FEW];
+                few[..count].copy_from_slice(&postings);
+                Ok(Self::Few(count as u8, few))
+            }
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Few(count, _) => usize::from(*count),
