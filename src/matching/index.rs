@@ -395,6 +395,11 @@ impl Index {
         })
     }
 
+    /// What people said: which report is set apart from which cluster.
+    pub fn set_apart_pairs(&self) -> impl Iterator<Item = (ReportId, ClusterId)> {
+        self.apart.iter().flat_map(|(report, clusters)| clusters.iter().map(|cluster| (*report, *cluster)))
+    }
+
     /// The clusters of which removals took more exemplars than were kept ready, or a constraint asks for words that were
     /// not kept. They still match, by fewer exemplars. To restore them, remove each and insert its members again.
     pub fn take_stale(&mut self) -> Vec<ClusterId> {

@@ -59,6 +59,8 @@ pub struct Stamp {
     pub tenant: Uuid,
     /// Up to which event.
     pub sequence: i64,
+    /// That event's id: a log that was put back to an earlier state and went on has another one there.
+    pub event: Uuid,
 }
 
 /// A number for all that shapes what is kept of a text. A few texts are read, so that it changes with the way they are
@@ -67,7 +69,10 @@ static SHAPED_BY: LazyLock<u64> = LazyLock::new(|| {
     let mut shape = hash_of(&(VERSION, SHAPE, env!("CARGO_PKG_VERSION"), embed::checksum()));
     for (title, body) in [
         ("Re: NullPointerException in App.save()", "Hi team,\nOrder #4711 fails with E1234 since v2.4.1 on Android.\n"),
-        ("größe wird nicht gespeichert", "1. Open the app\n2. Save\n\n    at com.example.Main.run(Main.java:12)\nThanks"),
+        (
+            "größe wird nicht gespeichert",
+            "1. Open the app\n2. Save\n\n    at com.example.Main.run(Main.java:12)\nThanks",
+        ),
         ("アプリがクラッシュ", "HTTP 500, cannot sign in: <https://example.com/a?b=1> 2024-01-02 10:11:12"),
     ] {
         let features = Features::of(&Text { product: None, fingerprint: Some("f"), title, body });
@@ -89,6 +94,7 @@ impl Index {
         out.u64(*SHAPED_BY)?;
         out.bytes(stamp.tenant.as_bytes())?;
         out.u64(stamp.sequence as u64)?;
+        out.bytes(stamp.event.as_bytes())?;
         self.lexicon.save(&mut out)?;
         out.count(self.apart.len())?;
         for (report, clusters) in &self.apart {
@@ -117,9 +123,7 @@ impl Index {
             out.bytes(rank.report.uuid().as_bytes())?;
             out.u64(member.time as u64)?;
             let (fingerprint, stack) = (member.fingerprint(), member.stack());
-            out.u8(
-                u8::from(rank.matched) | u8::from(fingerprint.is_some()) << 1 | u8::from(stack.is_some()) << 2,
-            )?;
+            out.u8(u8::from(rank.matched) | u8::from(fingerprint.is_some()) << 1 | u8::from(stack.is_some()) << 2)?;
             for key in fingerprint.iter().chain(&stack) {
                 out.bytes(&key.to_bytes())?;
             }
@@ -145,7 +149,11 @@ impl Index {
         if input.u64()? != *SHAPED_BY {
             return Err(SnapshotError::OtherVersion);
         }
-        let stamp = Stamp { tenant: Uuid::from_bytes(input.array()?), sequence: input.u64()? as i64 };
+        let stamp = Stamp {
+            tenant: Uuid::from_bytes(input.array()?),
+            sequence: input.u64()? as i64,
+            event: Uuid::from_bytes(input.array()?),
+        };
         let mut index = Self::new(policy);
         index.lexicon = lexical::Lexicon::load(&mut input)?;
         for _ in 0..input.count(MOST)? {
@@ -181,7 +189,9 @@ impl Index {
         let mut keys = BTreeSet::new();
         for _ in 0..count {
             let wording = self.load_wording(number, cluster, input)?;
-            if let Some(key) = wording.exact_key().filter(|_| count == 1)
+            if let Some(key) = wording
+                .exact_key()
+                .filter(|_| count == 1)
                 .or_else(|| wording.exact_key().filter(|&key| keys.insert(key)))
             {
                 self.keys.texts.insert(hash_of(&key), number);

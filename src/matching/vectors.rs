@@ -26,6 +26,8 @@ const FLAT: usize = 6_000;
 const FULL: usize = 256;
 /// Documents that a search reads at least, in the nearest lists, if there are so many.
 const READ: usize = 2_000;
+/// So many lists are put in order by how near they are; usually enough to read that many documents.
+const NEAREST: usize = 48;
 /// Rounds of finding the two centres of a list that is split.
 const ROUNDS: usize = 4;
 
@@ -36,6 +38,9 @@ type Tail = [i8; TAIL];
 #[derive(Debug, Default)]
 pub(super) struct Vectors {
     lists: Vec<List>,
+    /// The middle of each list, and one by its length: beside each other, as all of them are looked at.
+    centres: Vec<Head>,
+    scales: Vec<f32>,
     hidden: List,
     /// Where the head of each slot's vector lies.
     places: Rows<Place>,
@@ -57,7 +62,6 @@ const NOWHERE: Place = Place { list: u32::MAX, at: 0 };
 
 #[derive(Debug, Default)]
 struct List {
-    centre: Centre,
     heads: Vec<Head>,
     entries: Vec<Entry>,
 }
@@ -113,8 +117,6 @@ impl List {
 
 impl List {
     fn save(&self, out: &mut Out<impl Write>) -> io::Result<()> {
-        out.bytes(&self.centre.head.map(|number| number as u8))?;
-        out.u32(self.centre.scale.to_bits())?;
         out.count(self.entries.len())?;
         for (head, entry) in self.heads.iter().zip(&self.entries) {
             out.bytes(&head.map(|number| number as u8))?;
@@ -125,8 +127,7 @@ impl List {
     }
 
     fn load(input: &mut In<impl Read>, most: usize) -> Result<Self, SnapshotError> {
-        let head = input.array()?.map(|byte| byte as i8);
-        let mut list = Self { centre: Centre { head, scale: input.f32()? }, ..Self::default() };
+        let mut list = Self::default();
         let count = input.count(most)?;
         list.heads.reserve_exact(count);
         list.entries.reserve_exact(count);
@@ -142,6 +143,10 @@ impl Vectors {
     pub(super) fn save(&self, out: &mut Out<impl Write>) -> io::Result<()> {
         self.tails.iter().try_for_each(|tail| out.bytes(&tail.map(|number| number as u8)))?;
         out.count(self.lists.len())?;
+        for (centre, scale) in self.centres.iter().zip(&self.scales) {
+            out.bytes(&centre.map(|number| number as u8))?;
+            out.u32(scale.to_bits())?;
+        }
         self.lists.iter().chain([&self.hidden]).try_for_each(|list| list.save(out))
     }
 
@@ -157,6 +162,10 @@ impl Vectors {
             vectors.places.push(NOWHERE);
         }
         let lists = input.count(slots)?;
+        for _ in 0..lists {
+            vectors.centres.push(input.array()?.map(|byte| byte as i8));
+            vectors.scales.push(input.f32()?);
+        }
         for number in (0..lists as u32).chain([HIDDEN]) {
             let list = List::load(input, slots)?;
             for (at, entry) in (0..).zip(&list.entries) {
@@ -199,7 +208,7 @@ impl Vectors {
     pub(super) fn show(&mut self, slot: u32) {
         let Some((head, entry)) = self.take(slot) else { return };
         if self.lists.is_empty() {
-            self.lists.push(List::default());
+            self.push_list(Centre::default());
         }
         let list = if self.lists.len() == 1 { 0 } else { self.nearest_list(&head) };
         self.put(list as u32, head, entry);
@@ -247,6 +256,8 @@ impl Vectors {
             self.count -= 1;
             if self.count == 0 {
                 self.lists.clear();
+                self.centres.clear();
+                self.scales.clear();
             }
         }
         Some((head, entry))
@@ -274,15 +285,22 @@ impl Vectors {
     }
 
     fn nearest_list(&self, head: &Head) -> usize {
-        let head = widened(head);
+        let mut dots = Vec::with_capacity(self.lists.len());
+        dots_of(&widened(head), &self.centres, &mut dots);
         let mut best = (0, f32::NEG_INFINITY);
-        for (at, list) in self.lists.iter().enumerate() {
-            let near = dot(&head, &list.centre.head) as f32 * list.centre.scale;
+        for (at, (&dot, scale)) in dots.iter().zip(&self.scales).enumerate() {
+            let near = dot as f32 * scale;
             if near > best.1 {
                 best = (at, near);
             }
         }
         best.0
+    }
+
+    fn push_list(&mut self, centre: Centre) {
+        self.lists.push(List::default());
+        self.centres.push(centre.head);
+        self.scales.push(centre.scale);
     }
 
     /// Splits a list around two centres, and its parts again while they are too long.
@@ -292,8 +310,8 @@ impl Vectors {
             let List { heads, entries, .. } = std::mem::take(&mut self.lists[list]);
             let (one, other) = two_centres(&heads);
             let new = self.lists.len();
-            self.lists.push(List::default());
-            (self.lists[list].centre, self.lists[new].centre) = (one, other);
+            self.push_list(other);
+            (self.centres[list], self.scales[list]) = (one.head, one.scale);
             let count = entries.len();
             for (head, entry) in heads.into_iter().zip(entries) {
                 let to = if nearer_to_first(&head, &one, &other) { list } else { new };
@@ -337,12 +355,21 @@ impl Vectors {
         near.clear();
         let wanted = probe.numbers().first_chunk::<HEAD>().copied().unwrap_or([0; HEAD]);
         if self.lists.len() > 1 {
+            dots_of(&wanted, &self.centres, dots);
             near.extend(
-                (0..)
-                    .zip(&self.lists)
-                    .map(|(at, list)| (-(dot(&wanted, &list.centre.head) as f32) * list.centre.scale, at)),
+                (0..).zip(dots.iter().zip(&self.scales)).map(|(at, (&dot, scale))| (-(dot as f32) * scale, at)),
             );
-            near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let by_distance = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+            // Few lists are read; only if they are short are the others put in order as well.
+            let first = NEAREST.min(near.len());
+            if first < near.len() {
+                near.select_nth_unstable_by(first, by_distance);
+            }
+            near[..first].sort_unstable_by(by_distance);
+            let read: usize = near[..first].iter().map(|&(_, list)| self.lists[list as usize].entries.len()).sum();
+            if read < READ {
+                near[first..].sort_unstable_by(by_distance);
+            }
         } else {
             near.push((0.0, 0));
         }

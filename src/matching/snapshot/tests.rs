@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::id::ProductId;
 use crate::matching::{Candidate, Placement};
 
-const STAMP: Stamp = Stamp { tenant: Uuid::from_u128(7), sequence: 42 };
+const STAMP: Stamp = Stamp { tenant: Uuid::from_u128(7), sequence: 42, event: Uuid::from_u128(9) };
 
 const TEXTS: [&str; 12] = [
     "App crashes when I export to PDF",
