@@ -160,11 +160,6 @@ impl Body {
     pub(super) fn terms(&self) -> Terms<'_> {
         Terms { packed: self.bytes[usize::from(self.runs) * 2..].as_chunks().0, factor: self.factor }
     }
-
-    /// Some byte of it, to have it fetched from memory.
-    pub(super) fn touch(&self) -> u8 {
-        self.bytes.last().copied().unwrap_or(0)
-    }
 }
 
 #[cfg(test)]

@@ -54,10 +54,6 @@ impl<T> Rows<T> {
         self.pieces.iter().flatten()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.pieces.iter_mut().flatten()
-    }
-
     /// Puts a row under a number that may be the next one.
     pub(super) fn set(&mut self, at: usize, row: T) {
         match self.get_mut(at) {
