@@ -151,6 +151,24 @@ pub(super) fn seconds(occurred: Option<Timestamp>, accepted: Timestamp) -> i64 {
     occurred.unwrap_or(accepted).micros().div_euclid(1_000_000)
 }
 
+/// A report that was read, and its place.
+type ReadReport = (ReportId, ClusterId, Origin, Features);
+
+/// Reads texts. It takes a while.
+fn read_all(texts: Vec<ReportText>) -> Vec<ReadReport> {
+    let read = |text: ReportText| {
+        let features = Features::of(&Text {
+            product: text.product_id,
+            fingerprint: text.fingerprint.as_deref(),
+            title: &text.title,
+            body: &text.body,
+        });
+        let features = features.arrived(seconds(text.occurred_time, text.create_time));
+        (text.report_id, text.cluster_id, text.origin, features)
+    };
+    texts.into_iter().map(read).collect()
+}
+
 /// What a number of events ask to be looked at again.
 #[derive(Default)]
 struct Changes {
@@ -205,16 +223,25 @@ impl TenantIndex {
             // What changes from here on is an event after this one.
             self.sequence = last;
         }
+        let mut after = match self.loaded {
+            Loaded::Nothing => None,
+            Loaded::UpTo(report) => Some(report),
+            Loaded::All => return Ok(()),
+        };
+        // While one page is inserted, another thread reads the next.
+        let mut reading = None;
         loop {
-            let after = match self.loaded {
-                Loaded::Nothing => None,
-                Loaded::UpTo(report) => Some(report),
-                Loaded::All => return Ok(()),
-            };
             let page = texts(db, Texts::All(after), TEXTS).await?;
-            let Some(read_to) = page.last().map(|text| text.report_id) else { break };
-            self.insert_texts(page).await?;
-            self.loaded = Loaded::UpTo(read_to);
+            let read_to = page.last().map(|text| text.report_id);
+            let next = read_to.map(|read_to| (tokio::task::spawn_blocking(move || read_all(page)), read_to));
+            if let Some((read, read_to)) = std::mem::replace(&mut reading, next) {
+                self.insert_all(read.await.map_err(|error| Error::Internal(Box::new(error)))?);
+                self.loaded = Loaded::UpTo(read_to);
+            }
+            if read_to.is_none() {
+                break;
+            }
+            after = read_to;
         }
         self.read_constraints(db).await?;
         self.loaded = Loaded::All;
@@ -306,24 +333,15 @@ impl TenantIndex {
         if texts.is_empty() {
             return Ok(());
         }
-        let read = move || {
-            let read = texts.into_iter().map(|text| {
-                let features = Features::of(&Text {
-                    product: text.product_id,
-                    fingerprint: text.fingerprint.as_deref(),
-                    title: &text.title,
-                    body: &text.body,
-                });
-                let features = features.arrived(seconds(text.occurred_time, text.create_time));
-                (text.report_id, text.cluster_id, text.origin, features)
-            });
-            read.collect::<Vec<_>>()
-        };
-        let read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
+        let read = tokio::task::spawn_blocking(move || read_all(texts)).await;
+        self.insert_all(read.map_err(|error| Error::Internal(Box::new(error)))?);
+        Ok(())
+    }
+
+    fn insert_all(&mut self, read: Vec<ReadReport>) {
         for (report, cluster, origin, features) in read {
             self.index.insert(report, cluster, origin == Origin::Human, &features);
         }
-        Ok(())
     }
 
     /// Reads what people said about who does not belong where, and tells the index what is new or taken back.

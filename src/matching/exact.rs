@@ -25,7 +25,7 @@ pub(super) struct Keys {
 #[derive(Debug)]
 enum Holders {
     One(ClusterId, Rank),
-    Many(Box<BTreeMap<ClusterId, BTreeSet<Rank>>>),
+    Many(BTreeMap<ClusterId, BTreeSet<Rank>>),
 }
 
 impl Keys {
@@ -36,7 +36,7 @@ impl Keys {
             Holders::One(first, its) => {
                 let mut many = BTreeMap::from([(*first, BTreeSet::from([*its]))]);
                 many.entry(cluster).or_default().insert(rank);
-                *holders = Holders::Many(Box::new(many));
+                *holders = Holders::Many(many);
             }
             Holders::Many(many) => {
                 many.entry(cluster).or_default().insert(rank);

@@ -237,6 +237,9 @@ impl Lexicon {
     pub(super) fn load(input: &mut In<impl Read>) -> Result<Self, SnapshotError> {
         let mut lexicon = Self::default();
         let terms = input.count(MOST_TERMS as usize)?;
+        lexicon.keys.reserve_exact(terms);
+        lexicon.learned.reserve_exact(terms);
+        lexicon.generic.reserve_exact(terms);
         for _ in 0..terms {
             lexicon.keys.push(input.u64()?);
         }

@@ -26,6 +26,8 @@
 //! arrival and whatever was inserted and removed in between. There are two exceptions: [`Index::take_stale`], which is
 //! the remedy of itself; and beyond some thousand exemplars the lists of `vectors` are as they grew.
 //!
+//! An index can be kept as bytes and had again without reading a text (`snapshot`).
+//!
 //! Products: reports of two different known products never match. A report without a product matches others without one
 //! as usual; between a known and an unknown product at most a suggestion comes out.
 

@@ -120,7 +120,7 @@ impl Postings {
         is_shown: impl Fn(u32) -> bool,
     ) -> Result<Self, SnapshotError> {
         let length = input.count(super::packed::MOST_TERMS as usize)?;
-        let mut lists = Vec::with_capacity((length + length / 8).min(1 << 20));
+        let mut lists = Vec::with_capacity(length + length / 8);
         for _ in 0..length {
             lists.push(List::load(input, &is_shown)?);
         }

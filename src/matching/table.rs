@@ -89,7 +89,7 @@ pub(super) struct Numbers {
 
 impl Numbers {
     fn home(&self, place: u64) -> usize {
-        ((place >> 32) * self.places.len() as u64 >> 32) as usize
+        (((place >> 32) * self.places.len() as u64) >> 32) as usize
     }
 
     fn after(&self, at: usize) -> usize {
@@ -256,6 +256,8 @@ pub(super) enum Few<T> {
     #[default]
     None,
     One(T),
+    // A vector itself would make the whole larger.
+    #[allow(clippy::box_collection)]
     Many(Box<Vec<T>>),
 }
 

@@ -30,6 +30,8 @@ const FAR: u8 = u8::MAX;
 #[derive(Debug)]
 pub(super) enum List {
     Few(u8, [Posting; FEW]),
+    // A vector itself would make every list larger, and most are of the first form.
+    #[allow(clippy::box_collection)]
     Sorted(Box<Vec<Posting>>),
     Windows(Box<Windows>),
 }
@@ -110,7 +112,7 @@ impl List {
                     SORTED => input.count(1 << 24)?,
                     few => usize::from(few),
                 };
-                let mut postings = Vec::with_capacity(count.min(COMMON));
+                let mut postings = Vec::with_capacity(count);
                 for _ in 0..count {
                     postings.push(input.u32()?);
                 }
