@@ -6,27 +6,38 @@
 //! either settle with its commit ([`TenantIndex::committed`]) or take out again ([`TenantIndex::roll_back`]); an index
 //! that somebody left with unsettled reports is thrown away.
 //!
+//! So that a restart need not read all reports again, an index is kept in a file now and then ([`snapshots`]), with the
+//! event up to which it was current. The next process takes it from there and follows the log. A file that is damaged, of
+//! another version or of another history is not used: the reports are read, and the log says why.
+//!
 //! Inside an intake transaction the tenant's row is locked, so an index that was brought up to the log there knows
 //! every report there is, on whichever replica it was accepted (law 4).
 
+mod snapshots;
+#[cfg(test)]
+mod tests;
 mod vectors;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tracing::{info, warn};
 
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{ClusterId, OperationId, ReportId, TenantId};
 use crate::domain::report::Origin;
 use crate::domain::time::Timestamp;
-use crate::matching::{self, Candidate, Decision, Features, Index, Placement, Text};
+use crate::matching::{self, Candidate, Decision, Features, Index, Placement, Stamp, Text};
 use crate::store::report::{ReportText, Texts, texts, texts_of};
 use crate::store::{self, Reader, TenantScope};
 
+use self::snapshots::Snapshots;
 use self::vectors::Beside;
 use super::calibration::learned;
 use super::{App, Error};
+use crate::telemetry::chain;
 
 /// Reports read at once. At the longest texts that are allowed this is 50 MB, usually less than one.
 const TEXTS: u64 = 500;
@@ -41,6 +52,7 @@ pub struct Matcher {
     tenants: Mutex<HashMap<TenantId, Arc<AsyncMutex<TenantIndex>>>>,
     /// Whose vectors indexes take beside the built-in table's.
     embedder: Option<Arc<str>>,
+    snapshots: OnceLock<Arc<Snapshots>>,
 }
 
 /// A tenant's index while nobody else uses it.
@@ -57,18 +69,47 @@ impl Matcher {
         Self { embedder: Some(embedder.into()), ..Self::default() }
     }
 
+    /// Keeps snapshots in this folder, and uses those that are there. Said once, before the first index is asked for.
+    pub fn keep_snapshots_in(&self, folder: PathBuf) {
+        // Who says it twice is not listened to.
+        let _ = self.snapshots.set(Arc::new(Snapshots::new(folder)));
+    }
+
     /// The tenant's index, once nobody else uses it. Bring it up to the log before asking it anything.
     pub(crate) async fn lock(&self, tenant: TenantId) -> IndexGuard {
         let index = {
             let mut tenants = self.tenants.lock().expect("nobody panics while holding it");
-            let index = || Arc::new(AsyncMutex::new(TenantIndex::new(self.embedder.clone())));
-            Arc::clone(tenants.entry(tenant).or_insert_with(index))
+            Arc::clone(tenants.entry(tenant).or_insert_with(|| {
+                let snapshots = self.snapshots.get().cloned();
+                let index = TenantIndex { snapshots, ..TenantIndex::new(self.embedder.clone()) };
+                Arc::new(AsyncMutex::new(index))
+            }))
         };
         let mut guard = index.lock_owned().await;
         if !guard.unsettled.is_empty() {
             guard.forget();
         }
         guard
+    }
+}
+
+/// When snapshots are written: each costs as much as the whole index is large, and saves reading what came since the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Save {
+    /// While the server runs: if a twentieth of the past is new.
+    NowAndThen,
+    /// Before it goes down: if a hundredth is new.
+    Last,
+}
+
+impl Save {
+    /// New events from which on a snapshot of so many reports is worth it.
+    fn least_news(self, reports: usize) -> i64 {
+        let (few, share) = match self {
+            Self::NowAndThen => (1_000, 20),
+            Self::Last => (200, 100),
+        };
+        few + i64::try_from(reports).unwrap_or(i64::MAX) / share
     }
 }
 
@@ -95,6 +136,9 @@ pub(crate) struct TenantIndex {
     is_taught: bool,
     /// Another embedder's vectors of the same reports.
     beside: Option<Beside>,
+    /// Where it is kept, if it is, and the event up to which it is kept there.
+    snapshots: Option<Arc<Snapshots>>,
+    saved: i64,
 }
 
 impl TenantIndex {
@@ -113,6 +157,8 @@ impl TenantIndex {
             reload: BTreeSet::new(),
             unsettled: Vec::new(),
             is_taught: false,
+            snapshots: None,
+            saved: 0,
         }
     }
 }
@@ -121,6 +167,24 @@ impl TenantIndex {
 /// the past in an hour; else when it was accepted. It is evidence and orders nothing (law 16).
 pub(super) fn seconds(occurred: Option<Timestamp>, accepted: Timestamp) -> i64 {
     occurred.unwrap_or(accepted).micros().div_euclid(1_000_000)
+}
+
+/// A report that was read, and its place.
+type ReadReport = (ReportId, ClusterId, Origin, Features);
+
+/// Reads texts. It takes a while.
+fn read_all(texts: Vec<ReportText>) -> Vec<ReadReport> {
+    let read = |text: ReportText| {
+        let features = Features::of(&Text {
+            product: text.product_id,
+            fingerprint: text.fingerprint.as_deref(),
+            title: &text.title,
+            body: &text.body,
+        });
+        let features = features.arrived(seconds(text.occurred_time, text.create_time));
+        (text.report_id, text.cluster_id, text.origin, features)
+    };
+    texts.into_iter().map(read).collect()
 }
 
 /// What a number of events ask to be looked at again.
@@ -172,23 +236,77 @@ impl TenantIndex {
 
     async fn load(&mut self, db: &Reader<'_>, last: i64) -> Result<(), Error> {
         if self.loaded == Loaded::Nothing {
+            if self.restore(db, last).await? {
+                return Ok(());
+            }
             // What changes from here on is an event after this one.
             self.sequence = last;
         }
+        let mut after = match self.loaded {
+            Loaded::Nothing => None,
+            Loaded::UpTo(report) => Some(report),
+            Loaded::All => return Ok(()),
+        };
+        // While one page is inserted, another thread reads the next.
+        let mut reading = None;
         loop {
-            let after = match self.loaded {
-                Loaded::Nothing => None,
-                Loaded::UpTo(report) => Some(report),
-                Loaded::All => return Ok(()),
-            };
             let page = texts(db, Texts::All(after), TEXTS).await?;
-            let Some(read_to) = page.last().map(|text| text.report_id) else { break };
-            self.insert_texts(page).await?;
-            self.loaded = Loaded::UpTo(read_to);
+            let read_to = page.last().map(|text| text.report_id);
+            let next = read_to.map(|read_to| (tokio::task::spawn_blocking(move || read_all(page)), read_to));
+            if let Some((read, read_to)) = std::mem::replace(&mut reading, next) {
+                self.insert_all(read.await.map_err(|error| Error::Internal(Box::new(error)))?);
+                self.loaded = Loaded::UpTo(read_to);
+            }
+            if read_to.is_none() {
+                break;
+            }
+            after = read_to;
         }
         self.read_constraints(db).await?;
         self.loaded = Loaded::All;
         Ok(())
+    }
+
+    /// Takes the index from its snapshot, if there is one of this history; what happened since is in the log.
+    async fn restore(&mut self, db: &Reader<'_>, last: i64) -> Result<bool, Error> {
+        let Some(snapshots) = self.snapshots.clone() else { return Ok(false) };
+        let tenant = db.scope().tenant();
+        let policy = self.index.policy();
+        let read = tokio::task::spawn_blocking(move || snapshots.read(tenant, policy)).await;
+        let read = read.map_err(|error| Error::Internal(Box::new(error)))?;
+        let refused = |why: &str| warn!(%tenant, "the index's snapshot is not used, all reports are read: {why}");
+        let (index, stamp) = match read {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(false),
+            Err(error) => {
+                refused(&chain(&error).to_string());
+                return Ok(false);
+            }
+        };
+        if stamp.tenant != tenant.uuid() {
+            refused("it is another tenant's");
+            return Ok(false);
+        }
+        if stamp.sequence > last || event_at(db, stamp.sequence).await? != Some(stamp.event) {
+            refused("the database has another history");
+            return Ok(false);
+        }
+        self.apart = index.set_apart_pairs().collect();
+        self.index = index;
+        if let Some(beside) = &self.beside {
+            self.index.use_space(beside.space());
+        }
+        (self.sequence, self.saved) = (stamp.sequence, stamp.sequence);
+        self.read_constraints(db).await?;
+        self.loaded = Loaded::All;
+        info!(%tenant, reports = self.index.report_count(), news = last - stamp.sequence, "the index is restored");
+        Ok(true)
+    }
+
+    /// Whether a snapshot is worth its price.
+    fn is_worth_saving(&self, when: Save) -> bool {
+        let is_settled = self.loaded == Loaded::All && self.unsettled.is_empty() && self.reload.is_empty();
+        is_settled && self.sequence - self.saved >= when.least_news(self.index.report_count())
     }
 
     async fn follow(&mut self, db: &Reader<'_>, last: i64) -> Result<(), Error> {
@@ -237,27 +355,18 @@ impl TenantIndex {
         if texts.is_empty() {
             return Ok(());
         }
-        let read = move || {
-            let read = texts.into_iter().map(|text| {
-                let features = Features::of(&Text {
-                    product: text.product_id,
-                    fingerprint: text.fingerprint.as_deref(),
-                    title: &text.title,
-                    body: &text.body,
-                });
-                let features = features.arrived(seconds(text.occurred_time, text.create_time));
-                (text.report_id, text.cluster_id, text.origin, features)
-            });
-            read.collect::<Vec<_>>()
-        };
-        let read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
+        let read = tokio::task::spawn_blocking(move || read_all(texts)).await;
+        self.insert_all(read.map_err(|error| Error::Internal(Box::new(error)))?);
+        Ok(())
+    }
+
+    fn insert_all(&mut self, read: Vec<ReadReport>) {
         for (report, cluster, origin, features) in read {
             self.index.insert(report, cluster, origin == Origin::Human, &features);
             if let Some(beside) = &mut self.beside {
                 beside.note(report);
             }
         }
-        Ok(())
     }
 
     /// Reads what people said about who does not belong where, and tells the index what is new or taken back.
@@ -330,8 +439,15 @@ impl TenantIndex {
 
     /// Nobody knows what is stored: everything is read again.
     pub(crate) fn forget(&mut self) {
-        *self = Self::new(self.beside.take().map(|beside| beside.embedder));
+        let snapshots = self.snapshots.take();
+        *self = Self { snapshots, ..Self::new(self.beside.take().map(|beside| beside.embedder)) };
     }
+}
+
+/// The id of the event at a place of the log.
+async fn event_at(db: &Reader<'_>, sequence: i64) -> Result<Option<uuid::Uuid>, Error> {
+    let events = store::event::after(db, sequence - 1, 1).await?;
+    Ok(events.first().filter(|event| event.sequence == sequence).map(|event| event.id.uuid()))
 }
 
 impl App {
@@ -339,6 +455,35 @@ impl App {
     pub async fn warm_matcher(&self) -> Result<(), Error> {
         for scope in store::tenant::all_scopes(&self.store).await? {
             self.current_index(scope).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes snapshots of the indexes for which it is worth it. A file that cannot be written is told of in the log and
+    /// costs no more than the time it would have saved.
+    ///
+    /// # Errors
+    /// If the database cannot be asked.
+    pub async fn save_indexes(&self, when: Save) -> Result<(), Error> {
+        let Some(snapshots) = self.matcher.snapshots.get() else { return Ok(()) };
+        for scope in store::tenant::all_scopes(&self.store).await? {
+            let tenant = scope.tenant();
+            let is_known = self.matcher.tenants.lock().expect("nobody panics while holding it").contains_key(&tenant);
+            if !is_known {
+                continue;
+            }
+            let index = self.matcher.lock(tenant).await;
+            if !index.is_worth_saving(when) {
+                continue;
+            }
+            let sequence = index.sequence;
+            let Some(event) = event_at(&self.store.reader(scope), sequence).await? else { continue };
+            let stamp = Stamp { tenant: tenant.uuid(), sequence, event };
+            let written = snapshots.write(tenant, index, stamp).await;
+            match written {
+                Ok(bytes) => info!(%tenant, sequence, bytes, "the index is kept in a snapshot"),
+                Err(error) => warn!(%tenant, error = %chain(&error), "the index's snapshot cannot be written"),
+            }
         }
         Ok(())
     }

@@ -50,6 +50,13 @@ impl Config {
             "must hold at least intake.max_batch",
         );
         check_embedder(&mut found, &self.embedder, self.grpc.request_timeout);
+        found.lasting("matching.snapshot_poll", self.matching.snapshot_poll);
+        let is_nowhere = self.matching.snapshot_dir.as_ref().is_some_and(|folder| folder.as_os_str().is_empty());
+        found.refuse_if(
+            is_nowhere,
+            "matching.snapshot_dir",
+            "must not be empty; leave it out for a folder in data_dir",
+        );
         check_delivery(&mut found, self);
         found.positive("reconcile.page", self.reconcile.page);
         found.lasting("reconcile.poll", self.reconcile.poll);

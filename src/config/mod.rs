@@ -43,6 +43,8 @@ pub struct Config {
     pub intake: IntakeConfig,
     /// An embedder beside the built-in table.
     pub embedder: EmbedderConfig,
+    /// How the matching indexes are kept over a restart.
+    pub matching: MatchingConfig,
     /// How announcements are carried out of the house.
     pub delivery: DeliveryConfig,
     /// How what is true is compared with what was told.
@@ -421,6 +423,21 @@ pub enum LogFormat {
     Text,
     /// For machines: one JSON object a line.
     Json,
+}
+
+/// How the matching indexes are kept over a restart.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchingConfig {
+    /// Whether indexes are kept in files, so that a restart need not read all reports again.
+    pub snapshots: bool,
+    /// Where; `matching` in `data_dir` unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_dir: Option<PathBuf>,
+    /// How often to look whether a new one is worth it.
+    #[serde(with = "text::duration")]
+    #[schemars(with = "String")]
+    pub snapshot_poll: Duration,
 }
 
 /// How long answers are remembered for callers that retry.

@@ -192,7 +192,7 @@ mod tests {
 
     fn kept_cosine(one: &[f32], other: &[f32], order: Order) -> f32 {
         let of = |numbers| Embedding::of(space(), numbers, order).unwrap().vector;
-        of(one).probe().cosine(&of(other))
+        of(one).probe().cosine_to(&of(other))
     }
 
     /// Two vectors with some of a third in both.

@@ -14,44 +14,81 @@ pub(super) struct Rank {
     pub(super) report: ReportId,
 }
 
-/// One kind of exact key.
+/// One kind of exact key, and who holds it.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    holders: FxHashMap<Signature, BTreeMap<ClusterId, BTreeSet<Rank>>>,
-    /// From how many of a key's reports a cluster is kept apart.
-    apart: FxHashMap<Signature, BTreeMap<ClusterId, u32>>,
+    holders: FxHashMap<Signature, Holders>,
+    pub(super) apart: Apart,
+}
+
+/// Mostly one.
+#[derive(Debug)]
+enum Holders {
+    One(ClusterId, Rank),
+    Many(BTreeMap<ClusterId, BTreeSet<Rank>>),
 }
 
 impl Keys {
     pub(super) fn hold(&mut self, key: Signature, cluster: ClusterId, rank: Rank) {
-        self.holders.entry(key).or_default().entry(cluster).or_default().insert(rank);
+        let holders = self.holders.entry(key).or_insert(Holders::One(cluster, rank));
+        match holders {
+            Holders::One(first, its) if (*first, *its) == (cluster, rank) => {}
+            Holders::One(first, its) => {
+                let mut many = BTreeMap::from([(*first, BTreeSet::from([*its]))]);
+                many.entry(cluster).or_default().insert(rank);
+                *holders = Holders::Many(many);
+            }
+            Holders::Many(many) => {
+                many.entry(cluster).or_default().insert(rank);
+            }
+        }
     }
 
     pub(super) fn release(&mut self, key: Signature, cluster: ClusterId, rank: Rank) {
-        let Some(clusters) = self.holders.get_mut(&key) else { return };
-        if let Some(ranks) = clusters.get_mut(&cluster) {
-            ranks.remove(&rank);
-            if ranks.is_empty() {
-                clusters.remove(&cluster);
+        let is_free = match self.holders.get_mut(&key) {
+            None => return,
+            Some(Holders::One(first, its)) => (*first, *its) == (cluster, rank),
+            Some(Holders::Many(many)) => {
+                if let Some(ranks) = many.get_mut(&cluster) {
+                    ranks.remove(&rank);
+                    if ranks.is_empty() {
+                        many.remove(&cluster);
+                    }
+                }
+                many.is_empty()
             }
-        }
-        if clusters.is_empty() {
+        };
+        if is_free {
             self.holders.remove(&key);
         }
     }
 
     /// The best member of each cluster that holds the key.
     pub(super) fn holders(&self, key: Signature) -> impl Iterator<Item = (ClusterId, Rank)> {
-        let clusters = self.holders.get(&key).into_iter().flatten();
-        clusters.filter_map(|(cluster, ranks)| Some((*cluster, *ranks.first()?)))
+        let (one, many) = match self.holders.get(&key) {
+            None => (None, None),
+            Some(Holders::One(cluster, rank)) => (Some((*cluster, *rank)), None),
+            Some(Holders::Many(many)) => (None, Some(many)),
+        };
+        let best = |(cluster, ranks): (&ClusterId, &BTreeSet<Rank>)| Some((*cluster, *ranks.first()?));
+        one.into_iter().chain(many.into_iter().flat_map(|many| many.iter()).filter_map(best))
+    }
+}
+
+/// Which clusters a person keeps away from a key.
+#[derive(Debug, Default)]
+pub(super) struct Apart {
+    /// From how many of a key's reports a cluster is kept apart.
+    clusters: FxHashMap<Signature, BTreeMap<ClusterId, u32>>,
+}
+
+impl Apart {
+    pub(super) fn set(&mut self, key: Signature, cluster: ClusterId) {
+        *self.clusters.entry(key).or_default().entry(cluster).or_default() += 1;
     }
 
-    pub(super) fn set_apart(&mut self, key: Signature, cluster: ClusterId) {
-        *self.apart.entry(key).or_default().entry(cluster).or_default() += 1;
-    }
-
-    pub(super) fn clear_apart(&mut self, key: Signature, cluster: ClusterId) {
-        let Some(clusters) = self.apart.get_mut(&key) else { return };
+    pub(super) fn clear(&mut self, key: Signature, cluster: ClusterId) {
+        let Some(clusters) = self.clusters.get_mut(&key) else { return };
         if let Some(count) = clusters.get_mut(&cluster) {
             *count -= 1;
             if *count == 0 {
@@ -59,16 +96,21 @@ impl Keys {
             }
         }
         if clusters.is_empty() {
-            self.apart.remove(&key);
+            self.clusters.remove(&key);
         }
     }
 
     /// The clusters a person keeps away from reports with this key.
-    pub(super) fn apart(&self, key: Signature) -> impl Iterator<Item = ClusterId> {
-        self.apart.get(&key).into_iter().flat_map(|clusters| clusters.keys().copied())
+    pub(super) fn of(&self, key: Signature) -> impl Iterator<Item = ClusterId> {
+        self.clusters.get(&key).into_iter().flat_map(|clusters| clusters.keys().copied())
     }
 
-    pub(super) fn is_apart(&self, key: Signature) -> bool {
-        self.apart.contains_key(&key)
+    pub(super) fn has(&self, key: Signature) -> bool {
+        self.clusters.contains_key(&key)
+    }
+
+    /// Whether a person ever said such a thing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.clusters.is_empty()
     }
 }

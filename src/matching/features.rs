@@ -86,14 +86,15 @@ impl Features {
         let (terms, texts) = weigh(&title.tokens, &body.tokens);
         let head = if title.canonical.is_empty() { &body.canonical } else { &title.canonical };
         let fingerprint = text.fingerprint.map(str::trim).filter(|fingerprint| !fingerprint.is_empty());
+        let says_something = title.says_something || body.says_something;
         let text = Inner {
             product: text.product,
             signature: Signature::of_text(text.product, &title.canonical, &body.canonical),
             fingerprint: fingerprint.map(|fingerprint| Signature::of_fingerprint(text.product, fingerprint)),
             stack: body.stack.as_ref().and_then(|trace| Signature::of_stack(text.product, trace)),
-            says_something: title.says_something || body.says_something,
+            says_something,
             has_body: !title.tokens.is_empty() && !body.tokens.is_empty(),
-            words: words_of(&terms),
+            words: words_of(&terms) ^ u64::from(!says_something),
             terms,
             texts,
             vector: embed::vector_of(&title.sentences, &body.sentences),
@@ -122,7 +123,7 @@ impl Features {
         self.time
     }
 
-    /// Names the words that scores see. Texts of one signature may differ in them.
+    /// Names the words that scores see, and whether they say something. Texts of one signature may differ in them.
     pub(super) fn words(&self) -> u64 {
         self.text.words
     }

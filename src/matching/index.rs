@@ -18,16 +18,18 @@ use super::decide::{
     self, Candidate, Evidence, Exact, Ground, Judgement, Key, Near, Placement, Policy, Signal, Standing, Verdict,
 };
 use super::embed::Probe;
-use super::exact::{Keys, Rank};
+use super::exact::{Apart, Keys, Rank};
 use super::features::Features;
 use super::learn::{Lesson, Row};
-use super::lexical::{Document, Hit, Lexicon, Places, Query, Shown};
+pub(super) use super::lexical::UNTOLD as UNTOLD_TIME;
+use super::lexical::{Hit, Lexicon, Places, Query, told};
 use super::measures::{self, ClusterView, Measure, Measures, UNTOLD};
 use super::model::{Model, Surroundings};
 use super::reasons;
 use super::score::{self, Asked};
 use super::second::TextName;
 use super::signature::Signature;
+use super::table::{Few, Map, Numbers, hash_of};
 use crate::domain::id::{ClusterId, ReportId};
 
 /// Distinct texts of a cluster that are compared. Fewer would not know a problem's many wordings, more would cost memory
@@ -35,6 +37,8 @@ use crate::domain::id::{ClusterId, ReportId};
 const EXEMPLARS: usize = 40;
 /// Distinct texts of a cluster whose words are kept: the exemplars and their successors.
 const KEPT: usize = EXEMPLARS + 12;
+/// What decides which texts are kept and shown.
+pub(super) const SHAPE: [usize; 2] = [EXEMPLARS, KEPT];
 /// Reports of a young stream that are imagined to have come once each.
 const IMAGINED_REPORTS: f64 = 30.0;
 /// The nearest candidates that the others are compared with.
@@ -49,48 +53,71 @@ const UNCOMPARED: f64 = 0.5;
 pub struct Index {
     policy: Policy,
     model: Arc<Model>,
-    members: FxHashMap<ReportId, Member>,
-    clusters: FxHashMap<ClusterId, Cluster>,
-    keys: ExactKeys,
+    pub(super) members: Map<ReportId, Member>,
+    pub(super) clusters: Map<ClusterId, Cluster>,
+    pub(super) keys: ExactKeys,
     stacks: Keys,
-    apart: FxHashMap<ReportId, BTreeSet<ClusterId>>,
-    lexicon: Lexicon,
-    stale: BTreeSet<ClusterId>,
+    pub(super) apart: FxHashMap<ReportId, BTreeSet<ClusterId>>,
+    pub(super) lexicon: Lexicon,
+    pub(super) stale: BTreeSet<ClusterId>,
 }
 
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    /// The number of its cluster.
+    pub(super) cluster: u32,
+    pub(super) matched: bool,
+    /// When it came, or [`UNTOLD_TIME`].
+    pub(super) time: i64,
+    /// What few reports have.
+    pub(super) prints: Option<Box<Prints>>,
+}
+
+/// The exact keys of a report beside its text.
 #[derive(Debug, Clone, Copy)]
-struct Member {
-    cluster: ClusterId,
-    matched: bool,
-    text: TextKey,
-    time: Option<i64>,
-    fingerprint: Option<Signature>,
-    stack: Option<Signature>,
-    /// A text that says nothing holds no text key: it is not the same as another one that says nothing.
-    says_something: bool,
+pub(super) struct Prints {
+    pub(super) fingerprint: Option<Signature>,
+    pub(super) stack: Option<Signature>,
+}
+
+impl Member {
+    pub(super) fn fingerprint(&self) -> Option<Signature> {
+        self.prints.as_ref()?.fingerprint
+    }
+
+    pub(super) fn stack(&self) -> Option<Signature> {
+        self.prints.as_ref()?.stack
+    }
 }
 
 /// The keys that make two reports one statement.
 #[derive(Debug, Default)]
-struct ExactKeys {
-    texts: Keys,
+pub(super) struct ExactKeys {
+    /// The numbers of the clusters that hold a text, by the hash of its signature. A text that says nothing is not the same
+    /// as another one that says nothing: it is not here.
+    pub(super) texts: Numbers,
+    texts_apart: Apart,
     fingerprints: Keys,
 }
 
 impl ExactKeys {
-    /// The keys that a member holds, each with the keys of its kind.
-    fn of<'k>(&'k mut self, member: &Member) -> impl Iterator<Item = (&'k mut Keys, Signature)> + use<'k> {
-        let text = member.says_something.then_some((&mut self.texts, member.text.signature));
-        text.into_iter().chain(member.fingerprint.map(|key| (&mut self.fingerprints, key)))
+    /// Who keeps clusters away from the keys of a member with this text.
+    fn apart_of<'k>(
+        &'k mut self,
+        member: &Member,
+        text: Option<Signature>,
+    ) -> impl Iterator<Item = (&'k mut Apart, Signature)> + use<'k> {
+        let text = text.map(|key| (&mut self.texts_apart, key));
+        text.into_iter().chain(member.fingerprint().map(|key| (&mut self.fingerprints.apart, key)))
     }
 }
 
 /// Names a text: what it says and in which words. Texts of one signature may have other words where the signature masks
 /// or drops something, and then they are two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct TextKey {
-    signature: Signature,
-    words: u64,
+pub(super) struct TextKey {
+    pub(super) signature: Signature,
+    pub(super) words: u64,
 }
 
 impl TextKey {
@@ -101,35 +128,64 @@ impl TextKey {
 }
 
 /// The distinct texts of a cluster, by their best members.
-#[derive(Debug, Default)]
-struct Cluster {
-    texts: Vec<Wording>,
-    /// When the last of its members came, as far as is known.
-    latest: Option<i64>,
-    size: u32,
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) texts: Few<Wording>,
+    /// When the last of its members came, or [`UNTOLD_TIME`].
+    pub(super) latest: i64,
+    pub(super) size: u32,
 }
 
 /// One distinct text of a cluster.
 #[derive(Debug)]
-struct Wording {
-    key: TextKey,
+pub(super) struct Wording {
+    pub(super) key: TextKey,
     /// Its members, best first; there is always one.
-    members: Vec<Rank>,
-    /// When the last of them came, as far as is known.
-    latest: Option<i64>,
-    /// Its words, where they are kept.
-    document: Option<Arc<Document>>,
-    /// Where the search keeps it, while it is shown.
-    slot: Option<u32>,
+    pub(super) members: Few<Rank>,
+    /// When the last of them came, or [`UNTOLD_TIME`].
+    pub(super) latest: i64,
+    /// Where the search keeps its words, if they are kept.
+    pub(super) document: Option<Slot>,
+    /// Whether the search finds it.
+    pub(super) shown: bool,
+    pub(super) says_something: bool,
+}
+
+/// A place in the search, below the greatest of its kind: so that there may be none without more memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot(std::num::NonZeroU32);
+
+impl Slot {
+    pub(super) fn new(slot: u32) -> Option<Self> {
+        std::num::NonZeroU32::new(!slot).map(Self)
+    }
+
+    pub(super) fn number(self) -> u32 {
+        !self.0.get()
+    }
 }
 
 impl Wording {
-    fn best(&self) -> Rank {
+    pub(super) fn best(&self) -> Rank {
         self.members[0]
+    }
+
+    /// Where the search finds it, if it does.
+    fn shown_in(&self) -> Option<u32> {
+        self.document.filter(|_| self.shown).map(Slot::number)
+    }
+
+    /// The key that it holds.
+    pub(super) fn exact_key(&self) -> Option<Signature> {
+        self.says_something.then_some(self.key.signature)
     }
 }
 
 impl Cluster {
+    pub(super) fn new() -> Self {
+        Self { texts: Few::None, latest: UNTOLD_TIME, size: 0 }
+    }
+
     fn find(&self, key: TextKey) -> Option<usize> {
         self.texts.iter().position(|text| text.key == key)
     }
@@ -138,6 +194,10 @@ impl Cluster {
     fn put(&mut self, wording: Wording) {
         let at = self.texts.partition_point(|text| text.best() < wording.best());
         self.texts.insert(at, wording);
+    }
+
+    fn holds(&self, key: Signature) -> bool {
+        self.texts.iter().any(|text| text.exact_key() == Some(key))
     }
 }
 
@@ -152,8 +212,8 @@ impl Index {
         Self {
             policy,
             model,
-            members: FxHashMap::default(),
-            clusters: FxHashMap::default(),
+            members: Map::default(),
+            clusters: Map::default(),
             keys: ExactKeys::default(),
             stacks: Keys::default(),
             apart: FxHashMap::default(),
@@ -184,84 +244,105 @@ impl Index {
 
     /// The cluster a report was inserted into.
     pub fn cluster_of(&self, report: ReportId) -> Option<ClusterId> {
-        self.members.get(&report).map(|member| member.cluster)
+        self.cluster(self.members.get(report)?.cluster).map(|(cluster, _)| cluster)
     }
 
     /// Remembers that a report belongs to a cluster. A report that is already known moves.
     pub fn insert(&mut self, report: ReportId, cluster: ClusterId, by_person: bool, features: &Features) {
         self.remove_report(report);
         let rank = Rank { matched: !by_person, report };
-        let member = Member {
-            cluster,
-            matched: !by_person,
-            text: TextKey { signature: features.signature(), words: features.words() },
-            time: features.time(),
-            fingerprint: features.fingerprint(),
-            stack: features.stack(),
-            says_something: features.says_something(),
-        };
-        self.members.insert(report, member);
-        if let Some(stack) = member.stack {
-            self.stacks.hold(stack, cluster, rank);
-        }
-        for (keys, key) in self.keys.of(&member) {
-            keys.hold(key, cluster, rank);
-            for &other in self.apart.get(&report).into_iter().flatten() {
-                keys.set_apart(key, other);
-            }
-        }
+        let (number, home) = self.clusters.entry(cluster, Cluster::new);
+        let (fingerprint, stack) = (features.fingerprint(), features.stack());
+        let prints = (fingerprint.is_some() || stack.is_some()).then(|| Box::new(Prints { fingerprint, stack }));
+        let time = features.time().unwrap_or(UNTOLD_TIME);
+        let member = Member { cluster: number, matched: !by_person, time, prints };
 
-        let home = self.clusters.entry(cluster).or_default();
+        let key = TextKey { signature: features.signature(), words: features.words() };
         home.size += 1;
-        home.latest = home.latest.max(member.time);
-        let mut wording = match home.find(member.text) {
+        home.latest = home.latest.max(time);
+        let mut wording = match home.find(key) {
             Some(at) => home.texts.remove(at),
-            None => Wording { key: member.text, members: Vec::new(), latest: None, document: None, slot: None },
+            None => {
+                let says_something = features.says_something();
+                if says_something && !home.holds(key.signature) {
+                    self.keys.texts.insert(hash_of(&key.signature), number);
+                }
+                let (members, latest, document) = (Few::None, UNTOLD_TIME, None);
+                Wording { key, members, latest, document, shown: false, says_something }
+            }
         };
         let at = wording.members.partition_point(|&other| other < rank);
         wording.members.insert(at, rank);
-        wording.latest = wording.latest.max(member.time);
+        wording.latest = wording.latest.max(time);
         if wording.document.is_none() {
-            wording.document = Some(self.lexicon.learn(features));
-            self.lexicon.keep_in_second(report, features);
+            wording.document = self.lexicon.learn(features).and_then(Slot::new);
+            if wording.document.is_some() {
+                self.lexicon.keep_in_second(report, features);
+            }
         }
         self.lexicon.give_in_second(features);
+        let text = wording.exact_key();
         home.put(wording);
-        self.choose_exemplars(cluster, member.text);
-        self.choose_where_set_apart(report, member.text.signature);
+        self.hold(&member, cluster, rank, text);
+        self.members.entry(report, || member);
+        self.choose_exemplars(cluster, key);
+        self.choose_where_set_apart(report, key.signature);
+    }
+
+    /// A member holds its keys, and what was said of it holds for them.
+    pub(super) fn hold(&mut self, member: &Member, cluster: ClusterId, rank: Rank, text: Option<Signature>) {
+        if let Some(stack) = member.stack() {
+            self.stacks.hold(stack, cluster, rank);
+        }
+        if let Some(fingerprint) = member.fingerprint() {
+            self.keys.fingerprints.hold(fingerprint, cluster, rank);
+        }
+        for &other in self.apart.get(&rank.report).into_iter().flatten() {
+            self.keys.apart_of(member, text).for_each(|(apart, key)| apart.set(key, other));
+        }
+    }
+
+    /// The inverse of [`Index::hold`].
+    fn release(&mut self, member: &Member, cluster: ClusterId, rank: Rank, text: Option<Signature>) {
+        if let Some(stack) = member.stack() {
+            self.stacks.release(stack, cluster, rank);
+        }
+        if let Some(fingerprint) = member.fingerprint() {
+            self.keys.fingerprints.release(fingerprint, cluster, rank);
+        }
+        for &other in self.apart.get(&rank.report).into_iter().flatten() {
+            self.keys.apart_of(member, text).for_each(|(apart, key)| apart.clear(key, other));
+        }
     }
 
     /// Forgets a report, as if it had never been inserted. What people said about it stays: [`Index::clear_apart`].
     pub fn remove_report(&mut self, report: ReportId) {
-        let Some(member) = self.members.remove(&report) else { return };
-        let Member { cluster, text, matched, .. } = member;
-        let rank = Rank { matched, report };
-        if let Some(stack) = member.stack {
-            self.stacks.release(stack, cluster, rank);
-        }
-        for (keys, key) in self.keys.of(&member) {
-            keys.release(key, cluster, rank);
-            for &other in self.apart.get(&report).into_iter().flatten() {
-                keys.clear_apart(key, other);
-            }
-        }
-
-        let Some(home) = self.clusters.get_mut(&cluster) else { return };
+        let Some((_, member)) = self.members.remove(report) else { return };
+        let rank = Rank { matched: member.matched, report };
+        let Some(cluster) = self.cluster(member.cluster).map(|(cluster, _)| cluster) else { return };
+        let Some(home) = self.clusters.get_mut(cluster) else { return };
         home.size -= 1;
-        if let Some(at) = home.find(text) {
-            let mut wording = home.texts.remove(at);
-            wording.members.retain(|&other| other != rank);
-            if wording.members.is_empty() {
-                Self::drop_wording(&mut self.lexicon, wording);
-            } else {
-                let times = wording.members.iter().filter_map(|member| self.members.get(&member.report)?.time);
-                wording.latest = times.max();
-                home.put(wording);
-            }
-            home.latest = home.texts.iter().filter_map(|text| text.latest).max();
+        let Some(at) = home.texts.iter().position(|text| text.members.binary_search(&rank).is_ok()) else { return };
+        let mut wording = home.texts.remove(at);
+        let (text, exact_key) = (wording.key, wording.exact_key());
+        if let Ok(place) = wording.members.binary_search(&rank) {
+            wording.members.remove(place);
         }
-        if home.texts.is_empty() {
-            self.clusters.remove(&cluster);
+        if wording.members.is_empty() {
+            if let Some(key) = exact_key.filter(|&key| !home.holds(key)) {
+                self.keys.texts.remove(hash_of(&key), member.cluster);
+            }
+            Self::drop_wording(&mut self.lexicon, &wording);
+        } else {
+            let times = wording.members.iter().filter_map(|member| Some(self.members.get(member.report)?.time));
+            wording.latest = times.max().unwrap_or(UNTOLD_TIME);
+            home.put(wording);
+        }
+        home.latest = home.texts.iter().map(|text| text.latest).max().unwrap_or(UNTOLD_TIME);
+        let is_empty = home.texts.is_empty();
+        self.release(&member, cluster, rank, exact_key);
+        if is_empty {
+            self.clusters.remove(cluster);
             self.stale.remove(&cluster);
         } else {
             self.choose_exemplars(cluster, text);
@@ -271,21 +352,15 @@ impl Index {
 
     /// Forgets all members of a cluster, so that they can be inserted again as the database has them.
     pub fn remove_cluster(&mut self, cluster: ClusterId) {
-        let Some(home) = self.clusters.remove(&cluster) else { return };
+        let Some((number, home)) = self.clusters.remove(cluster) else { return };
         self.stale.remove(&cluster);
         let mut set_apart = Vec::new();
-        for wording in home.texts {
-            for &rank in &wording.members {
-                let Some(member) = self.members.remove(&rank.report) else { continue };
-                if let Some(stack) = member.stack {
-                    self.stacks.release(stack, cluster, rank);
-                }
-                for (keys, key) in self.keys.of(&member) {
-                    keys.release(key, cluster, rank);
-                    for &other in self.apart.get(&rank.report).into_iter().flatten() {
-                        keys.clear_apart(key, other);
-                    }
-                }
+        let keys: BTreeSet<Signature> = home.texts.iter().filter_map(Wording::exact_key).collect();
+        keys.iter().for_each(|key| self.keys.texts.remove(hash_of(key), number));
+        for wording in home.texts.iter() {
+            for &rank in wording.members.iter() {
+                let Some((_, member)) = self.members.remove(rank.report) else { continue };
+                self.release(&member, cluster, rank, wording.exact_key());
                 if self.apart.contains_key(&rank.report) {
                     set_apart.push(wording.key.signature);
                 }
@@ -302,11 +377,7 @@ impl Index {
         if !self.apart.entry(report).or_default().insert(cluster) {
             return;
         }
-        let Some(&member) = self.members.get(&report) else { return };
-        for (keys, key) in self.keys.of(&member) {
-            keys.set_apart(key, cluster);
-        }
-        self.choose_exemplars_of_text(member.text.signature);
+        self.speak(report, |apart, key| apart.set(key, cluster));
     }
 
     /// The person took it back.
@@ -318,11 +389,37 @@ impl Index {
         if clusters.is_empty() {
             self.apart.remove(&report);
         }
-        let Some(&member) = self.members.get(&report) else { return };
-        for (keys, key) in self.keys.of(&member) {
-            keys.clear_apart(key, cluster);
-        }
-        self.choose_exemplars_of_text(member.text.signature);
+        self.speak(report, |apart, key| apart.clear(key, cluster));
+    }
+
+    /// Lets what was said of a report hold for its keys, if it is known.
+    fn speak(&mut self, report: ReportId, mut say: impl FnMut(&mut Apart, Signature)) {
+        let Some(member) = self.members.get(report).cloned() else { return };
+        let rank = Rank { matched: member.matched, report };
+        let Some((_, home)) = self.clusters.at(member.cluster) else { return };
+        let Some(text) = home.texts.iter().find(|text| text.members.binary_search(&rank).is_ok()) else { return };
+        let (signature, exact_key) = (text.key.signature, text.exact_key());
+        self.keys.apart_of(&member, exact_key).for_each(|(apart, key)| say(apart, key));
+        self.choose_exemplars_of_text(signature);
+    }
+
+    /// The cluster of a number.
+    fn cluster(&self, number: u32) -> Option<(ClusterId, &Cluster)> {
+        self.clusters.at(number)
+    }
+
+    /// The clusters that hold a text, and the best member of each that has it.
+    fn text_holders(&self, key: Signature) -> impl Iterator<Item = (ClusterId, Rank)> {
+        self.keys.texts.all(hash_of(&key)).filter_map(move |number| {
+            let (cluster, home) = self.cluster(number)?;
+            let holding = home.texts.iter().filter(|text| text.exact_key() == Some(key));
+            Some((cluster, holding.map(Wording::best).min()?))
+        })
+    }
+
+    /// What people said: which report is set apart from which cluster.
+    pub fn set_apart_pairs(&self) -> impl Iterator<Item = (ReportId, ClusterId)> {
+        self.apart.iter().flat_map(|(report, clusters)| clusters.iter().map(|cluster| (*report, *cluster)))
     }
 
     /// The clusters of which removals took more exemplars than were kept ready, or a constraint asks for words that were
@@ -372,10 +469,10 @@ impl Index {
         }
         let least = best.last().map_or(0.0, |last| last.score);
         let mut seen: FxHashSet<ClusterId> = best.iter().map(|candidate| candidate.cluster).collect();
-        for shown in evidence.rest.iter().filter_map(|&slot| self.lexicon.shown(slot)) {
-            if !judgement.barred.contains(&shown.cluster) && seen.insert(shown.cluster) {
-                let report = self.wording(shown).best().report;
-                best.push(Candidate { cluster: shown.cluster, report, score: least * UNCOMPARED });
+        for &slot in &evidence.rest {
+            let (cluster, wording) = self.shown(slot);
+            if !judgement.barred.contains(&cluster) && seen.insert(cluster) {
+                best.push(Candidate { cluster, report: wording.best().report, score: least * UNCOMPARED });
                 if best.len() == limit {
                     break;
                 }
@@ -422,11 +519,14 @@ impl Index {
     fn evidence(&self, features: &Features, query: &Query<'_>, exact_will_do: bool) -> Evidence {
         let mut evidence = Evidence::default();
         let text = features.says_something().then(|| features.signature());
-        let ExactKeys { texts, fingerprints } = &self.keys;
-        for (keys, held, key) in [(fingerprints, features.fingerprint(), Key::Fingerprint), (texts, text, Key::Text)] {
-            let Some(held) = held else { continue };
-            evidence.exact.extend(keys.holders(held).map(|(cluster, rank)| Exact { cluster, rank, key }));
-            evidence.apart.extend(keys.apart(held));
+        let exact = |key| move |(cluster, rank)| Exact { cluster, rank, key };
+        if let Some(held) = features.fingerprint() {
+            evidence.exact.extend(self.keys.fingerprints.holders(held).map(exact(Key::Fingerprint)));
+            evidence.apart.extend(self.keys.fingerprints.apart.of(held));
+        }
+        if let Some(held) = text {
+            evidence.exact.extend(self.text_holders(held).map(exact(Key::Text)));
+            evidence.apart.extend(self.keys.texts_apart.of(held));
         }
         let decided = evidence.exact.iter().any(|exact| !evidence.apart.contains(&exact.cluster));
         if features.says_something() && !(exact_will_do && decided) {
@@ -444,14 +544,16 @@ impl Index {
         let repeated = self.report_count().saturating_sub(self.cluster_count()) as f64;
         let repeats = repeated / (self.report_count() as f64 + IMAGINED_REPORTS);
         // What a person set apart speaks by every text that is like it.
-        let crucial = |shown: &Shown| self.keys.texts.is_apart(shown.signature);
-        let measure = |hit: &Hit, shown: &Shown, places: &Places| {
-            let wording = self.wording(shown);
-            let comparison = score::compare(&self.lexicon, places, query, &asked, &shown.document);
+        let apart = &self.keys.texts_apart;
+        let crucial = |slot| !apart.is_empty() && apart.has(self.shown(slot).1.key.signature);
+        let measure = |hit: &Hit, places: &Places| {
+            let (cluster, wording) = self.shown(hit.slot);
+            let document = self.lexicon.document(hit.slot);
+            let comparison = score::compare(&self.lexicon, places, query, &asked, &document);
             let mut measures = comparison.measures(most_idf);
-            let same_stack = exact.iter().any(|exact| exact.key == Key::Stack && exact.cluster == shown.cluster);
-            let days = measures::days(query.time, wording.latest);
-            let runs = &shown.document.trigrams;
+            let same_stack = exact.iter().any(|exact| exact.key == Key::Stack && exact.cluster == cluster);
+            let days = measures::days(query.time, told(wording.latest));
+            let runs = document.trigrams;
             let alike = measures::overlap(query.trigrams.len(), runs.len(), places.shared_runs(runs));
             let rank = |rank: u32| if rank == 0 { 0.0 } else { 1.0 / f64::from(rank) };
             for (measure, value) in [
@@ -468,10 +570,10 @@ impl Index {
                 measures.set(measure, value);
             }
             Near {
-                cluster: shown.cluster,
+                cluster,
                 rank: wording.best(),
                 comparison,
-                apart: self.keys.texts.apart(shown.signature).collect(),
+                apart: apart.of(wording.key.signature).collect(),
                 slot: hit.slot,
                 measures,
             }
@@ -500,7 +602,7 @@ impl Index {
         for (at, one) in near.iter_mut().enumerate() {
             let (mut sum, mut weights) = (0.0, 0.0);
             for (_, weight, probe) in supporters.iter().filter(|(other, ..)| *other != at) {
-                let Some(cosine) = self.lexicon.cosine(query, probe, one.slot) else { continue };
+                let Some(cosine) = self.lexicon.cosine_in(query, probe, one.slot) else { continue };
                 sum += weight * f64::from(cosine);
                 weights += weight;
             }
@@ -539,10 +641,10 @@ impl Index {
 
     /// What a cluster adds. `otherwise` is the cosine of one whose exemplars have none.
     fn view(&self, cluster: ClusterId, query: &Query<'_>, otherwise: f32) -> ClusterView {
-        let Some(home) = self.clusters.get(&cluster) else { return ClusterView::default() };
-        let shown = home.texts.iter().take(EXEMPLARS).filter_map(|text| text.slot);
+        let Some(home) = self.clusters.get(cluster) else { return ClusterView::default() };
+        let shown = home.texts.iter().take(EXEMPLARS).filter_map(Wording::shown_in);
         let probe = self.lexicon.probe(query);
-        let mut cosines: Vec<f32> = shown.filter_map(|slot| self.lexicon.cosine(query, probe, slot)).collect();
+        let mut cosines: Vec<f32> = shown.filter_map(|slot| self.lexicon.cosine_in(query, probe, slot)).collect();
         if cosines.is_empty() {
             cosines.push(otherwise);
         }
@@ -552,7 +654,7 @@ impl Index {
             size: home.size,
             mean: mean(&cosines),
             nearest: mean(&cosines[..cosines.len().min(3)]),
-            days: measures::days(query.time, home.latest),
+            days: measures::days(query.time, told(home.latest)),
         }
     }
 
@@ -567,10 +669,10 @@ impl Index {
         let one = &near[at];
         let Some(probe) = self.lexicon.probe_of(query, one.slot) else { return Surroundings::unknown(near.len()) };
         let new_probe = self.lexicon.probe(query);
-        let cosine = |probe: &Probe, slot: u32| self.lexicon.cosine(query, probe, slot);
+        let cosine = |probe: &Probe, slot: u32| self.lexicon.cosine_in(query, probe, slot);
         let cosines = near.iter().map(|other| cosine(&probe, other.slot).unwrap_or(f32::NAN)).collect();
-        let texts = self.clusters.get(&one.cluster).into_iter().flat_map(|home| home.texts.iter().take(EXEMPLARS));
-        let shown = texts.filter(|text| !is_hidden(text)).filter_map(|text| text.slot);
+        let texts = self.clusters.get(one.cluster).into_iter().flat_map(|home| home.texts.iter().take(EXEMPLARS));
+        let shown = texts.filter(|text| !is_hidden(text)).filter_map(Wording::shown_in);
         let (mut fit, mut new, mut others) = (0.0, 0.0, 0.0);
         for slot in shown.filter(|&slot| slot != one.slot) {
             if let Some((known, asked)) = cosine(&probe, slot).zip(cosine(new_probe, slot)) {
@@ -582,12 +684,14 @@ impl Index {
         Surroundings { cosines, fit: (others > 0.0).then(|| (fit / others, new / others)) }
     }
 
-    /// The text of a cluster that is shown.
-    fn wording(&self, shown: &Shown) -> &Wording {
-        let home = self.clusters.get(&shown.cluster);
-        let key = TextKey { signature: shown.signature, words: shown.words };
-        let wording = home.and_then(|home| home.texts.iter().find(|text| text.key == key));
-        wording.expect("a text is hidden before its last member goes")
+    /// The text that is shown in a slot, and its cluster.
+    fn shown(&self, slot: u32) -> (ClusterId, &Wording) {
+        let home = self.lexicon.home(slot).and_then(|number| self.cluster(number));
+        let found = home.and_then(|(cluster, home)| {
+            let is = |text: &&Wording| text.document.is_some_and(|document| document.number() == slot);
+            Some((cluster, home.texts.iter().find(is)?))
+        });
+        found.expect("a text is hidden before its last member goes")
     }
 
     fn signals(
@@ -613,7 +717,7 @@ impl Index {
         let document = self.lexicon.document(near.slot);
         let mut signals = Vec::new();
         if let Some(verdict) = verdict {
-            let name = |places: &Places| score::shared_terms(features, query, places, document);
+            let name = |places: &Places| score::shared_terms(features, query, places, &document);
             let shared = self.lexicon.with_places(query, name);
             signals = reasons::of(&self.model, &verdict.inputs, &near.measures, &shared);
             // Of equals another one may stand first.
@@ -635,14 +739,14 @@ impl Index {
         signals
     }
 
-    fn drop_wording(lexicon: &mut Lexicon, wording: Wording) {
-        if let Some(slot) = wording.slot {
-            lexicon.hide(slot);
+    fn drop_wording(lexicon: &mut Lexicon, wording: &Wording) {
+        let Some(slot) = wording.document else { return };
+        if wording.shown {
+            lexicon.hide(slot.number());
+            lexicon.hide_in_second(wording.key.name(), slot.number());
         }
-        if let Some(document) = wording.document {
-            lexicon.forget(&document);
-            lexicon.release_in_second(wording.key.name());
-        }
+        lexicon.forget(slot.number());
+        lexicon.release_in_second(wording.key.name());
     }
 
     /// A report that a person set apart came or went, and with it the reason to show its text in other clusters too.
@@ -654,9 +758,9 @@ impl Index {
 
     /// Chooses again in every cluster where a text is held.
     fn choose_exemplars_of_text(&mut self, signature: Signature) {
-        let clusters: Vec<ClusterId> = self.keys.texts.holders(signature).map(|(cluster, _)| cluster).collect();
+        let clusters: Vec<ClusterId> = self.text_holders(signature).map(|(cluster, _)| cluster).collect();
         for cluster in clusters {
-            let texts = self.clusters.get(&cluster).into_iter().flat_map(|home| &home.texts);
+            let texts = self.clusters.get(cluster).into_iter().flat_map(|home| home.texts.iter());
             let keys: Vec<TextKey> = texts.map(|text| text.key).filter(|key| key.signature == signature).collect();
             for key in keys {
                 self.choose_exemplars(cluster, key);
@@ -666,38 +770,41 @@ impl Index {
 
     /// Shows a cluster's exemplars and nothing else of it, after one of its texts changed.
     fn choose_exemplars(&mut self, cluster: ClusterId, changed: TextKey) {
-        let Some(home) = self.clusters.get_mut(&cluster) else { return };
+        let Some(number) = self.clusters.number(cluster) else { return };
+        let Some(home) = self.clusters.get_mut(cluster) else { return };
         // The ranks around the two borders can have moved by one; beyond that only the changed text can differ.
         let mut stale = false;
         let near = home.texts.len().min(KEPT + 1);
         let beyond = home.texts.iter().skip(near).position(|text| text.key == changed).map(|at| near + at);
         for place in (0..near).chain(beyond) {
-            let wording = &mut home.texts[place];
-            let pinned = self.keys.texts.is_apart(wording.key.signature);
+            let wording = &mut home.texts.as_mut()[place];
+            let pinned = self.keys.texts_apart.has(wording.key.signature);
             if place < EXEMPLARS || pinned {
-                match (&wording.document, wording.slot) {
-                    (Some(document), None) => {
-                        let signature = wording.key.signature;
-                        let document = Arc::clone(document);
-                        let shown = Shown { cluster, signature, words: wording.key.words, document };
-                        wording.slot = self.lexicon.show(shown, wording.latest);
+                match wording.document {
+                    Some(slot) if !wording.shown => {
+                        let order = order(cluster, wording.key);
+                        self.lexicon.show(slot.number(), number, order, wording.latest);
+                        self.lexicon.show_in_second(wording.key.name(), slot.number(), order);
+                        wording.shown = true;
                     }
-                    (None, _) => stale = true,
-                    (Some(_), Some(_)) => {}
+                    None => stale |= self.lexicon.has_room(),
+                    Some(_) => {}
                 }
-            } else if let Some(slot) = wording.slot.take() {
-                self.lexicon.hide(slot);
+            } else if let Some(slot) = wording.document.filter(|_| wording.shown) {
+                self.lexicon.hide(slot.number());
+                self.lexicon.hide_in_second(wording.key.name(), slot.number());
+                wording.shown = false;
             }
             if wording.key == changed
-                && let Some(slot) = wording.slot
+                && let Some(slot) = wording.document.filter(|_| wording.shown)
             {
-                self.lexicon.set_latest(slot, wording.latest);
+                self.lexicon.set_latest(slot.number(), wording.latest);
             }
             if place >= KEPT
                 && !pinned
-                && let Some(document) = wording.document.take()
+                && let Some(slot) = wording.document.take()
             {
-                self.lexicon.forget(&document);
+                self.lexicon.forget(slot.number());
                 self.lexicon.release_in_second(wording.key.name());
             }
         }
@@ -705,4 +812,10 @@ impl Index {
             self.stale.insert(cluster);
         }
     }
+}
+
+/// A text's place among equals, whenever it came.
+pub(super) fn order(cluster: ClusterId, key: TextKey) -> u64 {
+    let (high, low) = cluster.uuid().as_u64_pair();
+    key.signature.prefix() ^ key.words ^ high.rotate_left(32) ^ low
 }

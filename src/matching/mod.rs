@@ -33,6 +33,8 @@
 //! Vectors are the built-in table's. A report may carry another embedder's vector too ([`Features::with_embedding`]);
 //! where nearly all do, that embedder's space is searched and measured instead, never both in one search (`second`).
 //!
+//! An index can be kept as bytes and had again without reading a text (`snapshot`).
+//!
 //! Products: reports of two different known products never match. A report without a product matches others without one
 //! as usual; between a known and an unknown product at most a suggestion comes out.
 
@@ -48,11 +50,14 @@ mod learn;
 mod lexical;
 mod measures;
 mod model;
+mod packed;
 mod postings;
 mod reasons;
 mod score;
 mod second;
 mod signature;
+mod snapshot;
+mod table;
 mod text;
 mod vectors;
 mod words;
@@ -70,6 +75,7 @@ pub use index::review::{Exemplar, Part, Rival};
 pub use learn::{Dice, Lesson, Teaching, teach};
 pub use model::Model;
 pub use signature::Signature;
+pub use snapshot::{SnapshotError, Stamp};
 
 /// The version of normalisation, signature and scorer together. Stored with what they decided; raising it never
 /// regroups old memberships by itself.

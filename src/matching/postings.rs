@@ -18,13 +18,19 @@
 //! Equal scores are ordered by the documents' keys, which the caller gives. Two indexes that hold the same documents
 //! answer the same, whatever happened before.
 //!
-//! Left out on purpose: which terms a text has, and how telling a term is.
+//! Left out on purpose: which terms a text has, where they are kept, and how telling a term is.
 
 mod list;
 #[cfg(test)]
 mod tests;
 
 use list::{List, WINDOW, WINDOW_BITS};
+
+use std::io::{self, Read, Write};
+
+use super::packed::Terms;
+use super::snapshot::SnapshotError;
+use super::snapshot::frames::{In, Out};
 
 /// Postings read for a query, and one more for every [`DOCUMENTS_FOR_ONE`] documents, but not more than [`MOST_EXTRA`]:
 /// what is looked for is buried deeper in a larger index. A quarter of a millisecond at the most.
@@ -48,8 +54,6 @@ const LONGEST_QUERY: usize = 8_192;
 
 /// How many documents there is room for: a posting is a slot of 24 bits and an impact of 8.
 pub(super) const MOST_DOCUMENTS: usize = 1 << 24;
-/// Term numbers are below this, for the same reason.
-pub(super) const MOST_TERMS: u32 = 1 << 24;
 
 /// A document that a search found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,71 +62,74 @@ pub(super) struct Found {
     pub(super) score: f32,
 }
 
-/// A term of a document: its number in the upper 24 bits, its impact in the lower 8.
-type Packed = u32;
-
-#[derive(Debug)]
-struct Document {
-    key: u64,
-    /// In the order of the terms' numbers.
-    terms: Box<[Packed]>,
-}
-
-/// The documents and, by term, who has it.
+/// By term, who has it.
 #[derive(Debug, Default)]
 pub(super) struct Postings {
     lists: Vec<List>,
-    documents: Vec<Option<Document>>,
-    free: Vec<u32>,
+    /// One more than the highest slot that ever was.
+    slots: usize,
+    count: usize,
+}
+
+/// Where a search looks what it found up: each document's key, which orders equals, and its terms.
+pub(super) struct Documents<K, T> {
+    pub(super) key: K,
+    pub(super) terms: T,
 }
 
 impl Postings {
-    /// Keeps a document under a slot that is free again after [`Postings::remove`]; the next search finds it. `None`
-    /// if there is no room. Terms are distinct; an impact of 0 or a number from [`MOST_TERMS`] on is left out.
-    pub(super) fn add(&mut self, key: u64, terms: &[(u32, u8)]) -> Option<u32> {
-        if self.free.is_empty() && self.documents.len() >= MOST_DOCUMENTS {
-            return None;
+    /// Lets a document be found by its distinct terms, under a slot below [`MOST_DOCUMENTS`] that is not in use.
+    pub(super) fn add(&mut self, slot: u32, terms: Terms<'_>) {
+        for (term, impact) in terms.impacts() {
+            self.make_room_for_term(term);
+            self.lists[term as usize].insert(slot, impact);
         }
-        let kept = terms.iter().filter(|&&(term, impact)| term < MOST_TERMS && impact > 0);
-        let mut terms: Box<[Packed]> = kept.map(|&(term, impact)| term << 8 | u32::from(impact)).collect();
-        terms.sort_unstable();
-        debug_assert!(terms.windows(2).all(|pair| pair[0] >> 8 != pair[1] >> 8), "a term occurs twice");
-        if let Some(&last) = terms.last() {
-            self.make_room_for_term(last >> 8);
-        }
-        let slot = self.free.pop().unwrap_or(self.documents.len() as u32);
-        for &packed in &terms {
-            self.lists[(packed >> 8) as usize].insert(slot, packed as u8);
-        }
-        let document = Some(Document { key, terms });
-        match self.documents.get_mut(slot as usize) {
-            Some(free) => *free = document,
-            None => self.documents.push(document),
-        }
-        Some(slot)
+        self.slots = self.slots.max(slot as usize + 1);
+        self.count += 1;
     }
 
     fn make_room_for_term(&mut self, term: u32) {
         let count = term as usize + 1;
         if count > self.lists.len() {
-            // By an eighth at a time: a table of millions should not double.
-            self.lists.reserve_exact(count.saturating_sub(self.lists.capacity()).max(self.lists.len() / 8));
+            if count > self.lists.capacity() {
+                // By an eighth at a time: a table of millions should not double.
+                self.lists.reserve_exact(count - self.lists.len() + self.lists.len() / 8);
+            }
             self.lists.resize_with(count, List::default);
         }
     }
 
-    /// Forgets a document. Nothing of it stays. A free slot is left alone.
-    pub(super) fn remove(&mut self, slot: u32) {
-        let Some(Document { terms, .. }) = self.documents.get_mut(slot as usize).and_then(Option::take) else { return };
-        for &packed in &terms {
-            self.lists[(packed >> 8) as usize].remove(slot);
+    /// Forgets a document that was added with these terms. Nothing of it stays.
+    pub(super) fn remove(&mut self, slot: u32, terms: Terms<'_>) {
+        for (term, _) in terms.impacts() {
+            self.lists[term as usize].remove(slot);
         }
-        self.free.push(slot);
+        self.count -= 1;
+    }
+
+    pub(super) fn save(&self, out: &mut Out<impl Write>) -> io::Result<()> {
+        out.count(self.lists.len())?;
+        self.lists.iter().try_for_each(|list| list.save(out))
+    }
+
+    /// Reads the postings of so many documents, who hold for `is_shown`, below slot `slots`.
+    pub(super) fn load(
+        input: &mut In<impl Read>,
+        count: usize,
+        slots: usize,
+        is_shown: impl Fn(u32) -> bool,
+    ) -> Result<Self, SnapshotError> {
+        let length = input.count(super::packed::MOST_TERMS as usize)?;
+        let mut lists = Vec::with_capacity(length + length / 8);
+        for _ in 0..length {
+            lists.push(List::load(input, &is_shown)?);
+        }
+        Ok(Self { lists, slots, count })
     }
 
     /// How many documents there are.
     pub(super) fn len(&self) -> usize {
-        self.documents.len() - self.free.len()
+        self.count
     }
 
     /// How many documents have a term.
@@ -130,23 +137,14 @@ impl Postings {
         self.lists.get(term as usize).map_or(0, List::len)
     }
 
-    /// The key that a document was added with; `None` if the slot is free.
-    pub(super) fn key(&self, slot: u32) -> Option<u64> {
-        Some(self.documents.get(slot as usize)?.as_ref()?.key)
-    }
-
-    fn packed(&self, slot: u32) -> &[Packed] {
-        let document = self.documents.get(slot as usize).and_then(Option::as_ref);
-        document.map_or(&[], |document| &document.terms)
-    }
-
     /// Finds the `limit` best documents among those that `accept` lets through, best first.
     ///
     /// The query is terms with weights, each term once; a weight that is not positive is left out. Where two weights are
     /// equal the earlier term is scanned first, so the order must come from the text and not from the terms' numbers.
-    pub(super) fn search(
+    pub(super) fn search<'d>(
         &self,
         scratch: &mut Scratch,
+        documents: &Documents<impl Fn(u32) -> u64, impl Fn(u32) -> Terms<'d>>,
         query: &[(u32, f32)],
         limit: usize,
         accept: impl Fn(u32) -> bool,
@@ -161,12 +159,12 @@ impl Postings {
             return;
         }
         let kept = if scratch.scanned < scratch.terms.len() { KEPT.max(2 * limit) } else { limit };
-        self.scan(scratch, kept, accept);
-        self.complete(scratch);
+        self.scan(scratch, kept, &documents.key, accept);
+        complete(scratch, &documents.terms);
         let Scratch { best, .. } = scratch;
         best.retain(|sum| sum.score > 0);
-        self.keep_best(best, limit);
-        best.sort_unstable_by(|a, b| self.best_first(a, b));
+        keep_best(best, limit, &documents.key);
+        best.sort_unstable_by(|a, b| best_first(a, b, &documents.key));
         found.extend(best.iter().map(|sum| Found { slot: sum.slot, score: sum.score as f32 * step / 255.0 }));
     }
 
@@ -213,7 +211,7 @@ impl Postings {
     }
 
     /// Adds up the scanned terms and keeps the `kept` best.
-    fn scan(&self, scratch: &mut Scratch, kept: usize, accept: impl Fn(u32) -> bool) {
+    fn scan(&self, scratch: &mut Scratch, kept: usize, key: impl Fn(u32) -> u64, accept: impl Fn(u32) -> bool) {
         let Scratch { terms, scanned, sums, best, .. } = scratch;
         let terms = &mut terms[..*scanned];
         best.clear();
@@ -221,7 +219,7 @@ impl Postings {
         let sums: &mut [u32; WINDOW] = sums.as_mut_slice().try_into().expect("it was given that length just now");
         // Sums below this cannot be among the best any more.
         let mut least = 1;
-        for window in 0..self.documents.len().div_ceil(WINDOW) {
+        for window in 0..self.slots.div_ceil(WINDOW) {
             let base = (window << WINDOW_BITS) as u32;
             // A document that has none but the last terms cannot come up to `least`: those only add to what others found.
             let mut finding = terms.len();
@@ -255,47 +253,43 @@ impl Postings {
                     if accept(slot) {
                         best.push(Sum { score, slot });
                         if best.len() >= 2 * kept + 64 {
-                            self.keep_best(best, kept);
+                            keep_best(best, kept, &key);
                             least = best.last().map_or(1, |sum| sum.score);
                         }
                     }
                 });
             }
         }
-        self.keep_best(best, kept);
+        keep_best(best, kept, &key);
     }
+}
 
-    fn worth(&self, lookup: &Lookup, slot: u32) -> u32 {
-        self.packed(slot).iter().map(|&packed| lookup.weight(packed >> 8) * (packed & 0xff)).sum()
+/// Adds what the terms that were not scanned are worth in the kept documents.
+fn complete<'d>(scratch: &mut Scratch, terms_of: impl Fn(u32) -> Terms<'d>) {
+    let Scratch { terms, scanned, best, lookup, .. } = scratch;
+    let rest = &terms[*scanned..];
+    if rest.is_empty() {
+        return;
     }
+    lookup.fill(rest);
+    // Each document is somewhere else in memory: ask for all of them before waiting for the first.
+    let first_term = |sum: &Sum| terms_of(sum.slot).impacts().next().map_or(0, |(term, _)| term);
+    std::hint::black_box(best.iter().map(first_term).fold(0, |all, term| all ^ term));
+    for sum in best.iter_mut() {
+        sum.score += terms_of(sum.slot).worth(|term| lookup.weight(term));
+    }
+}
 
-    /// Adds what the terms that were not scanned are worth in the kept documents.
-    fn complete(&self, scratch: &mut Scratch) {
-        let Scratch { terms, scanned, best, lookup, .. } = scratch;
-        let rest = &terms[*scanned..];
-        if rest.is_empty() {
-            return;
-        }
-        lookup.fill(rest);
-        // Each document is somewhere else in memory: ask for all of them before waiting for the first.
-        let first_term = |sum: &Sum| self.packed(sum.slot).first().copied().unwrap_or(0);
-        std::hint::black_box(best.iter().map(first_term).fold(0, |all, packed| all ^ packed));
-        for sum in best.iter_mut() {
-            sum.score += self.worth(lookup, sum.slot);
-        }
+/// Cuts the sums to the `kept` best; the last of them is the least, if there was anything to cut.
+fn keep_best(best: &mut Vec<Sum>, kept: usize, key: impl Fn(u32) -> u64) {
+    if best.len() > kept {
+        best.select_nth_unstable_by(kept - 1, |a, b| best_first(a, b, &key));
+        best.truncate(kept);
     }
+}
 
-    /// Cuts the sums to the `kept` best; the last of them is the least, if there was anything to cut.
-    fn keep_best(&self, best: &mut Vec<Sum>, kept: usize) {
-        if best.len() > kept {
-            best.select_nth_unstable_by(kept - 1, |a, b| self.best_first(a, b));
-            best.truncate(kept);
-        }
-    }
-
-    fn best_first(&self, a: &Sum, b: &Sum) -> std::cmp::Ordering {
-        b.score.cmp(&a.score).then_with(|| (self.key(a.slot), a.slot).cmp(&(self.key(b.slot), b.slot)))
-    }
+fn best_first(a: &Sum, b: &Sum, key: impl Fn(u32) -> u64) -> std::cmp::Ordering {
+    b.score.cmp(&a.score).then_with(|| (key(a.slot), a.slot).cmp(&(key(b.slot), b.slot)))
 }
 
 /// A term of the query as the search uses it.

@@ -148,7 +148,7 @@ pub(super) fn compare(
     places: &Places,
     query: &Query<'_>,
     text: &Asked,
-    document: &Document,
+    document: &Document<'_>,
 ) -> Comparison {
     let (mut shared, mut shared_head) = (0.0, 0.0);
     let &Asked { own, own_head, .. } = text;
@@ -164,7 +164,7 @@ pub(super) fn compare(
     let ln_of_all = lexicon.ln_of_all();
     let mut met = Met::default();
     let mut unshared_document: f64 = 0.0;
-    for term in &document.terms {
+    for term in document.terms.iter() {
         let weight = f64::from(term.weight);
         let place = places.of(term.id);
         let idf = place.map_or_else(|| lexicon.idf_beside(ln_of_all, term.id), |place| query.terms[place].idf);
@@ -179,7 +179,7 @@ pub(super) fn compare(
             _ => {}
         }
         let Some(place) = place else {
-            if term.head && names_a_thing(term.kind) && !term.generic {
+            if term.head && names_a_thing(term.kind) && !lexicon.is_generic(term.id) {
                 unshared_document = unshared_document.max(idf);
             }
             continue;
@@ -312,7 +312,7 @@ pub(super) fn shared_terms(
     features: &Features,
     query: &Query<'_>,
     places: &Places,
-    document: &Document,
+    document: &Document<'_>,
 ) -> [String; 2] {
     let is_strong = |kind: Kind| matches!(kind, Kind::Code | Kind::Identifier);
     let mut shared: Vec<(f64, bool, &str)> = document

@@ -146,8 +146,9 @@ impl SecondSpace {
         let vector = Arc::new(embedding.vector.clone());
         kept.vector = Some(Arc::clone(&vector));
         self.lacking -= 1;
-        for &(slot, order) in &kept.slots {
-            self.vectors.add(slot, order, &vector);
+        for &(slot, _) in &kept.slots {
+            self.vectors.keep(slot, &vector);
+            self.vectors.show(slot);
             self.by_slot[slot as usize] = Some(Arc::clone(&vector));
             self.shown_lacking -= 1;
         }
@@ -163,7 +164,8 @@ impl SecondSpace {
         }
         match &kept.vector {
             Some(vector) => {
-                self.vectors.add(slot, order, vector);
+                self.vectors.keep(slot, vector);
+                self.vectors.show(slot);
                 self.by_slot[slot as usize] = Some(Arc::clone(vector));
             }
             None => self.shown_lacking += 1,
@@ -178,7 +180,7 @@ impl SecondSpace {
         if self.by_slot[slot as usize].take().is_none() {
             self.shown_lacking -= 1;
         }
-        self.vectors.remove(slot);
+        self.vectors.forget(slot);
     }
 
     /// How many texts lack a vector.
@@ -218,12 +220,12 @@ impl SecondSpace {
     /// The cosine of a probe of this space and a shown document, as it would be in the table's; `None` if it lacks a
     /// vector.
     pub(super) fn cosine(&self, probe: &Probe, slot: u32) -> Option<f32> {
-        Some(self.scaled(probe.cosine(self.vector(slot)?)))
+        Some(self.scaled(self.raw_cosine(probe, slot)?))
     }
 
     /// The same before it is brought to the table's scale.
     pub(super) fn raw_cosine(&self, probe: &Probe, slot: u32) -> Option<f32> {
-        Some(probe.cosine(self.vector(slot)?))
+        self.vector(slot).map(|_| self.vectors.cosine(probe, slot))
     }
 
     fn scaled(&self, cosine: f32) -> f32 {
@@ -237,10 +239,10 @@ impl SecondSpace {
         probe: &Probe,
         limit: usize,
         accept: impl Fn(u32) -> bool,
+        key: impl Fn(u32) -> u64,
         found: &mut Vec<Nearest>,
     ) {
-        let vector = |slot: u32| self.vector(slot).expect("only documents with a vector are searched");
-        self.vectors.search(scratch, probe, limit, accept, vector, found);
+        self.vectors.search(scratch, probe, limit, accept, key, found);
         found.iter_mut().for_each(|nearest| nearest.cosine = self.scaled(nearest.cosine));
     }
 

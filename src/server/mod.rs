@@ -35,6 +35,7 @@ use tracing::{info, warn};
 use crate::app::App;
 use crate::app::admin::FirstKey;
 use crate::app::intake::Intake;
+use crate::app::matcher::Save;
 use crate::channel::ChannelConfigError;
 use crate::clock::Clock;
 use crate::config::{Config, Problem, StoreConfig};
@@ -184,6 +185,10 @@ impl Server {
         let intake = Intake::new(ending.tasks.clone(), config.intake.max_batch, config.intake.queue);
         let endpoint = embedder::endpoint(&config.embedder, options.clock.clone(), ending.tasks.clone())?;
         let app = App::with_embedder(store, options.clock, intake, deliverer, endpoint);
+        if config.matching.snapshots {
+            let folder = config.matching.snapshot_dir.clone();
+            app.matcher.keep_snapshots_in(folder.unwrap_or_else(|| config.data_dir.join("matching")));
+        }
         let first_key = app.bootstrap().await?;
 
         let api = Api::new(app.clone(), ending.stop.clone(), ending.tasks.clone());
@@ -210,7 +215,7 @@ impl Server {
         });
 
         let passes = if options.run_passes {
-            worker::passes(&worker::Settings::new(&config.reconcile, &config.delivery, &config.idempotency))
+            worker::passes(&worker::Settings::new(&config))
                 .into_iter()
                 .map(|pass| ending.spawn(worker::drive(pass, app.clone(), ending.stop.clone())))
                 .collect()
@@ -255,6 +260,9 @@ impl Running {
             tokio::join!(self.services.gate.quiet(), join_all(self.passes));
             // Those that never spoke, or do not listen, would never leave.
             let _ = timeout(GOODBYE, self.grpc_closed).await;
+            if let Err(error) = self.app.save_indexes(Save::Last).await {
+                warn!(error = %chain(&error), "the matching indexes are not kept; the next start reads the reports");
+            }
         };
         if timeout(self.drain_timeout, quiet).await.is_err() {
             warn!("cutting off what did not finish within {:?}", self.drain_timeout);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::app::matcher::Save;
 use crate::app::{App, Error, Progress};
-use crate::config::{DeliveryConfig, IdempotencyConfig, ReconcileConfig};
+use crate::config::Config;
 use crate::store::request;
 
 use super::Pass;
@@ -31,16 +32,19 @@ pub struct Settings {
     pub deliver_period: Duration,
     /// How long the answer to a request is remembered.
     pub retention: Duration,
+    /// How often to look whether a matching index should be kept.
+    pub snapshot_period: Duration,
 }
 
 impl Settings {
     /// As configured.
-    pub fn new(reconcile: &ReconcileConfig, delivery: &DeliveryConfig, idempotency: &IdempotencyConfig) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
-            reconcile_period: reconcile.poll,
-            sweep_period: reconcile.sweep,
-            deliver_period: delivery.poll,
-            retention: idempotency.retention,
+            reconcile_period: config.reconcile.poll,
+            sweep_period: config.reconcile.sweep,
+            deliver_period: config.delivery.poll,
+            retention: config.idempotency.retention,
+            snapshot_period: config.matching.snapshot_poll,
         }
     }
 }
@@ -86,6 +90,18 @@ pub fn passes(settings: &Settings) -> Vec<Pass> {
                 Box::pin(async move {
                     // However much there is, the next turn comes after the period: nobody waits for it.
                     app.look_again_once(now).await?;
+                    Ok(Progress::Idle)
+                })
+            }),
+        },
+        // Keeps the matching indexes for the next start.
+        Pass {
+            name: "snapshot",
+            period: settings.snapshot_period,
+            hint: |_| None,
+            run: Box::new(|app, _| {
+                Box::pin(async move {
+                    app.save_indexes(Save::NowAndThen).await?;
                     Ok(Progress::Idle)
                 })
             }),

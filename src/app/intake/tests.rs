@@ -79,7 +79,7 @@ impl Scene {
     }
 
     /// Another process on the same database, which knows nothing yet.
-    async fn replica(&self) -> Arc<App> {
+    pub(in crate::app) async fn replica(&self) -> Arc<App> {
         App::for_tests(open(self.folder.path()).await, Clock::manual(start()), Channels::default())
     }
 

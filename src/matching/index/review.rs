@@ -18,7 +18,7 @@ use crate::domain::id::{ClusterId, ReportId};
 use crate::matching::decide::{self, Evidence, Judgement, Near, Signal};
 use crate::matching::digest::{Member, Rarity};
 use crate::matching::features::Features;
-use crate::matching::lexical::Query;
+use crate::matching::lexical::{Query, told};
 use crate::matching::measures::{self, Measure, Measures};
 
 /// Other clusters that are told of one text.
@@ -61,7 +61,7 @@ impl Index {
     /// The texts that speak for a cluster, the best first.
     pub fn exemplars(&self, cluster: ClusterId) -> Vec<Exemplar> {
         let exemplar = |text: &Wording| Exemplar { report: text.best().report, by_person: !text.best().matched };
-        self.clusters.get(&cluster).map_or_else(Vec::new, |home| exemplars_of(home).map(exemplar).collect())
+        self.clusters.get(cluster).map_or_else(Vec::new, |home| exemplars_of(home).map(exemplar).collect())
     }
 
     /// How rare the terms of these members are among all reports.
@@ -95,7 +95,7 @@ impl Index {
     /// vouched for, else the one with the most reports. `texts` are the exemplars' texts as they were read; two hang
     /// together if one would be suggested to belong to the other, or if both have the same fingerprint or stack trace.
     pub fn parts(&self, cluster: ClusterId, texts: &[Features], vouched: &BTreeSet<ReportId>) -> Vec<Part> {
-        let Some(home) = self.clusters.get(&cluster) else { return Vec::new() };
+        let Some(home) = self.clusters.get(cluster) else { return Vec::new() };
         let mut asked: Vec<Asked<'_>> = Vec::new();
         for wording in exemplars_of(home) {
             let Some(features) = texts.iter().find(|features| key_of(features) == wording.key) else { continue };
@@ -124,7 +124,7 @@ impl Index {
         let main = (0..parts.len()).max_by_key(|&at| weight(&parts[at]));
         let apart = parts.iter().zip(scores).enumerate().filter(|&(at, _)| Some(at) != main);
         let part = |(_, (part, (score, _))): (usize, (&Vec<usize>, (f64, usize)))| {
-            let reports = part.iter().flat_map(|&at| &asked[at].wording.members).map(|rank| rank.report);
+            let reports = part.iter().flat_map(|&at| asked[at].wording.members.iter()).map(|rank| rank.report);
             Part { reports: reports.take(PART_REPORTS).collect(), score }
         };
         apart.map(part).collect()
@@ -158,14 +158,9 @@ impl Index {
         cluster: ClusterId,
         is_hidden: impl Fn(TextKey) -> bool,
     ) -> Evidence {
-        let key = |near: &Near| {
-            self.lexicon.shown(near.slot).map(|shown| TextKey { signature: shown.signature, words: shown.words })
-        };
-        let (gone, mut near): (Vec<Near>, Vec<Near>) = evidence
-            .near
-            .iter()
-            .cloned()
-            .partition(|near| near.cluster == cluster && key(near).is_some_and(&is_hidden));
+        let key = |near: &Near| self.shown(near.slot).1.key;
+        let (gone, mut near): (Vec<Near>, Vec<Near>) =
+            evidence.near.iter().cloned().partition(|near| near.cluster == cluster && is_hidden(key(near)));
         // Who stood behind one that is gone moves up.
         for measure in [Measure::LexicalRank, Measure::VectorRank] {
             let ranks: Vec<f32> = gone.iter().map(|near| near.measures.get(measure)).collect();
@@ -195,16 +190,17 @@ impl Index {
         cluster: ClusterId,
         is_hidden: impl Fn(TextKey) -> bool,
     ) {
-        let Some(home) = self.clusters.get(&cluster) else { return };
+        let Some(home) = self.clusters.get(cluster) else { return };
         let (left, hidden): (Vec<&Wording>, Vec<&Wording>) = exemplars_of(home).partition(|text| !is_hidden(text.key));
-        let slots = left.iter().filter_map(|text| text.slot);
-        let mut cosines: Vec<f32> = slots.map(|slot| query.probe.cosine(&self.lexicon.document(slot).vector)).collect();
+        let slots = left.iter().filter_map(|text| text.shown_in());
+        let mut cosines: Vec<f32> =
+            slots.filter_map(|slot| self.lexicon.cosine_in(query, self.lexicon.probe(query), slot)).collect();
         cosines.sort_unstable_by(|a, b| b.total_cmp(a));
         let mean = |cosines: &[f32]| f64::from(cosines.iter().sum::<f32>()) / cosines.len().max(1) as f64;
         let gone: usize = hidden.iter().map(|text| text.members.len()).sum();
         let size = (home.size as usize).saturating_sub(gone).max(1);
-        let latest = left.iter().filter_map(|text| text.latest).max();
-        let days = measures::days(query.time, latest);
+        let latest = left.iter().map(|text| text.latest).max();
+        let days = measures::days(query.time, latest.and_then(told));
         for near in near.iter_mut().filter(|near| near.cluster == cluster) {
             for (measure, value) in [
                 (Measure::ClusterMean, mean(&cosines)),
@@ -229,7 +225,7 @@ struct Asked<'i> {
 }
 
 fn exemplars_of(home: &Cluster) -> impl Iterator<Item = &Wording> {
-    home.texts.iter().take(EXEMPLARS).filter(|text| text.slot.is_some())
+    home.texts.iter().take(EXEMPLARS).filter(|text| text.shown_in().is_some())
 }
 
 fn key_of(features: &Features) -> TextKey {
@@ -239,13 +235,13 @@ fn key_of(features: &Features) -> TextKey {
 /// The exemplars by their places, those together that hang together whatever their words are like.
 fn joined_by_keys(index: &Index, asked: &[Asked<'_>]) -> Vec<Vec<usize>> {
     let same = |one: &Asked<'_>, other: &Asked<'_>| {
-        let member = |asked: &Asked<'_>| index.members.get(&asked.wording.best().report).copied();
+        let member = |asked: &Asked<'_>| index.members.get(asked.wording.best().report);
         let (Some(first), Some(second)) = (member(one), member(other)) else { return false };
         let shares = |first: Option<_>, second: Option<_>| first.is_some() && first == second;
         one.is_vouched && other.is_vouched
-            || first.text.signature == second.text.signature
-            || shares(first.fingerprint, second.fingerprint)
-            || shares(first.stack, second.stack)
+            || one.wording.key.signature == other.wording.key.signature
+            || shares(first.fingerprint(), second.fingerprint())
+            || shares(first.stack(), second.stack())
     };
     let mut parts: Vec<Vec<usize>> = Vec::new();
     for at in 0..asked.len() {

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::Index;
+use super::{Index, Rank};
 use crate::domain::id::ReportId;
 use crate::matching::embedding::{Embedding, Space};
 use crate::matching::second::{SecondSpace, TextName};
@@ -12,11 +12,11 @@ impl Index {
     /// space is forgotten.
     pub fn use_space(&mut self, space: Space) {
         let mut second = SecondSpace::new(space);
-        let homes = self.clusters.values().flat_map(|home| &home.texts);
+        let homes = self.clusters.iter().flat_map(|(_, home)| home.texts.iter());
         for wording in homes.filter(|wording| wording.document.is_some()) {
             second.keep(wording.key.name(), wording.best().report);
-            if let Some((slot, shown)) = wording.slot.and_then(|slot| Some((slot, self.lexicon.shown(slot)?))) {
-                second.show(wording.key.name(), slot, shown.order());
+            if let Some(slot) = wording.shown_in() {
+                second.show(wording.key.name(), slot, self.lexicon.order(slot));
             }
         }
         self.lexicon.second = Some(Box::new(second));
@@ -26,12 +26,12 @@ impl Index {
     pub fn lacking_vectors(&self) -> Vec<ReportId> {
         let lacking = self.lexicon.second.as_ref().map_or_else(Vec::new, |second| second.lacking());
         let (known, gone): (Vec<_>, Vec<_>) =
-            lacking.into_iter().partition(|(_, report)| self.members.contains_key(report));
+            lacking.into_iter().partition(|(_, report)| self.members.get(*report).is_some());
         let mut reports: Vec<ReportId> = known.into_iter().map(|(_, report)| report).collect();
         let mut gone: FxHashSet<TextName> = gone.into_iter().map(|(name, _)| name).collect();
         if !gone.is_empty() {
             // Others say the same.
-            let texts = self.clusters.values().flat_map(|home| &home.texts);
+            let texts = self.clusters.iter().flat_map(|(_, home)| home.texts.iter());
             reports.extend(texts.filter(|text| gone.remove(&text.key.name())).map(|text| text.best().report));
         }
         reports
@@ -44,9 +44,12 @@ impl Index {
 
     /// Takes what another embedder says of a report's text. One of another space than is used changes nothing.
     pub fn give_vector(&mut self, report: ReportId, embedding: &Embedding) {
-        let Some(member) = self.members.get(&report) else { return };
-        if let Some(second) = &mut self.lexicon.second {
-            second.give(member.text.name(), embedding);
+        let Some(member) = self.members.get(report) else { return };
+        let rank = Rank { matched: member.matched, report };
+        let home = self.cluster(member.cluster).map(|(_, home)| home);
+        let text = home.and_then(|home| home.texts.iter().find(|text| text.members.binary_search(&rank).is_ok()));
+        if let (Some(name), Some(second)) = (text.map(|text| text.key.name()), &mut self.lexicon.second) {
+            second.give(name, embedding);
         }
     }
 

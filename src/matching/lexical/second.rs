@@ -23,6 +23,20 @@ impl Lexicon {
         }
     }
 
+    /// A kept text is shown; `order` is its place among equals.
+    pub(in crate::matching) fn show_in_second(&mut self, name: TextName, slot: u32, order: u64) {
+        if let Some(second) = &mut self.second {
+            second.show(name, slot, order);
+        }
+    }
+
+    /// The exact inverse of [`Lexicon::show_in_second`].
+    pub(in crate::matching) fn hide_in_second(&mut self, name: TextName, slot: u32) {
+        if let Some(second) = &mut self.second {
+            second.hide(name, slot);
+        }
+    }
+
     /// A text's document was forgotten.
     pub(in crate::matching) fn release_in_second(&mut self, name: TextName) {
         if let Some(second) = &mut self.second {
@@ -36,7 +50,7 @@ impl Lexicon {
         let mut known: Vec<f32> = Vec::with_capacity(hits.len());
         let mut lacking = Vec::new();
         for (at, (.., hit)) in hits.iter_mut().enumerate().filter(|(_, (.., hit))| hit.lexical_rank > 0) {
-            match self.cosine(query, self.probe(query), hit.slot) {
+            match self.cosine_in(query, self.probe(query), hit.slot) {
                 Some(cosine) => {
                     hit.cosine = cosine;
                     known.push(cosine);
@@ -63,16 +77,16 @@ impl Lexicon {
     pub(in crate::matching) fn probe_of(&self, query: &Query<'_>, slot: u32) -> Option<Probe> {
         match (&query.second, &self.second) {
             (Some(_), Some(second)) => second.probe_of(slot),
-            _ => Some(self.document(slot).vector.probe()),
+            _ => Some(self.vector(slot).probe()),
         }
     }
 
     /// The cosine of a probe of the query's space and a shown document, on the table's scale; `None` if the document
     /// lacks a vector there.
-    pub(in crate::matching) fn cosine(&self, query: &Query<'_>, probe: &Probe, slot: u32) -> Option<f32> {
+    pub(in crate::matching) fn cosine_in(&self, query: &Query<'_>, probe: &Probe, slot: u32) -> Option<f32> {
         match (&query.second, &self.second) {
             (Some(_), Some(second)) => second.cosine(probe, slot),
-            _ => Some(probe.cosine(&self.document(slot).vector)),
+            _ => Some(self.cosine(probe, slot)),
         }
     }
 
@@ -82,17 +96,19 @@ impl Lexicon {
         let Some(second) = self.second.as_ref().filter(|second| second.wants_scale()) else { return };
         let (mut pairs, mut scratch, mut nearest) = (Vec::new(), self.scratch(), Vec::new());
         for slot in second.sample() {
-            let (here, Some(there)) = (self.document(slot).vector.probe(), second.probe_of(slot)) else { continue };
+            let (here, Some(there)) = (self.vector(slot).probe(), second.probe_of(slot)) else { continue };
             let mut neighbours = BTreeSet::new();
             let others = |other: u32| other != slot;
-            let vector = |slot: u32| &self.document(slot).vector;
-            self.vectors.search(&mut scratch.vectors, &here, NEIGHBOURS, others, vector, &mut nearest);
+            let key = |slot: u32| self.order(slot);
+            self.vectors.search(&mut scratch.vectors, &here, NEIGHBOURS, others, key, &mut nearest);
             neighbours.extend(nearest.iter().map(|nearest| nearest.slot));
-            second.search(&mut scratch.vectors, &there, NEIGHBOURS, others, &mut nearest);
+            second.search(&mut scratch.vectors, &there, NEIGHBOURS, others, key, &mut nearest);
             neighbours.extend(nearest.iter().map(|nearest| nearest.slot));
-            pairs.extend(neighbours.into_iter().filter_map(|other| {
-                Some((second.raw_cosine(&there, other)?, here.cosine(&self.document(other).vector)))
-            }));
+            pairs.extend(
+                neighbours
+                    .into_iter()
+                    .filter_map(|other| Some((second.raw_cosine(&there, other)?, self.cosine(&here, other)))),
+            );
         }
         drop(scratch);
         if let Some(second) = &mut self.second {
