@@ -71,7 +71,7 @@ fn features(text: usize, number: u8, extra: u8) -> Features {
     let fingerprint = (extra == 2).then_some("print");
     let body = if extra & 4 == 4 { TRACE } else { "" };
     let features = Features::of(&Text { product, fingerprint, title: &title, body });
-    if number % 3 == 0 { features.arrived(1_700_000_000 + i64::from(number) * 86_400) } else { features }
+    if number.is_multiple_of(3) { features.arrived(1_700_000_000 + i64::from(number) * 86_400) } else { features }
 }
 
 fn happen(index: &mut Index, steps: &[Step]) {
