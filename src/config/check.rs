@@ -257,7 +257,7 @@ fn check_embedder(found: &mut Findings, embedder: &EmbedderConfig, request_timeo
     );
     found.lasting("embedder.timeout", embedder.timeout);
     found.refuse_if(
-        embedder.timeout >= request_timeout,
+        embedder.enabled && embedder.timeout >= request_timeout,
         "embedder.timeout",
         "must be shorter than grpc.request_timeout, or reports fail that would go by the built-in table",
     );

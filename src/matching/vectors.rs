@@ -185,8 +185,12 @@ impl Vectors {
         Ok(vectors)
     }
 
-    /// Keeps a vector under a slot that is free or the next one, to be shown later.
+    /// Keeps a vector under a free slot, to be shown later.
     pub(super) fn keep(&mut self, slot: u32, vector: &Vector) {
+        while self.places.len() < slot as usize {
+            self.tails.push([0; TAIL]);
+            self.places.push(NOWHERE);
+        }
         let (head, tail) = vector
             .numbers()
             .split_first_chunk::<HEAD>()
@@ -198,10 +202,12 @@ impl Vectors {
         }
     }
 
-    /// Forgets a slot's vector.
+    /// Forgets a slot's vector, if there is one.
     pub(super) fn forget(&mut self, slot: u32) {
         self.take(slot);
-        self.tails[slot as usize] = [0; TAIL];
+        if let Some(tail) = self.tails.get_mut(slot as usize) {
+            *tail = [0; TAIL];
+        }
     }
 
     /// Lets a vector be found. One without direction is near to nothing and never found.
@@ -242,7 +248,7 @@ impl Vectors {
 
     /// Takes a vector out of its list.
     fn take(&mut self, slot: u32) -> Option<(Head, Entry)> {
-        let place = std::mem::replace(&mut self.places[slot as usize], NOWHERE);
+        let place = std::mem::replace(self.places.get_mut(slot as usize)?, NOWHERE);
         if place.list == NOWHERE.list {
             return None;
         }

@@ -215,7 +215,8 @@ impl Server {
         });
 
         let passes = if options.run_passes {
-            worker::passes(&worker::Settings::new(&config))
+            let Config { reconcile, delivery, idempotency, matching, .. } = &config;
+            worker::passes(&worker::Settings::new(reconcile, delivery, idempotency, matching))
                 .into_iter()
                 .map(|pass| ending.spawn(worker::drive(pass, app.clone(), ending.stop.clone())))
                 .collect()

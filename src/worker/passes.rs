@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::app::matcher::Save;
 use crate::app::{App, Error, Progress};
-use crate::config::Config;
+use crate::config::{DeliveryConfig, IdempotencyConfig, MatchingConfig, ReconcileConfig};
 use crate::store::request;
 
 use super::Pass;
@@ -38,13 +38,18 @@ pub struct Settings {
 
 impl Settings {
     /// As configured.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(
+        reconcile: &ReconcileConfig,
+        delivery: &DeliveryConfig,
+        idempotency: &IdempotencyConfig,
+        matching: &MatchingConfig,
+    ) -> Self {
         Self {
-            reconcile_period: config.reconcile.poll,
-            sweep_period: config.reconcile.sweep,
-            deliver_period: config.delivery.poll,
-            retention: config.idempotency.retention,
-            snapshot_period: config.matching.snapshot_poll,
+            reconcile_period: reconcile.poll,
+            sweep_period: reconcile.sweep,
+            deliver_period: delivery.poll,
+            retention: idempotency.retention,
+            snapshot_period: matching.snapshot_poll,
         }
     }
 }

@@ -17,10 +17,11 @@ use crate::support::{Caller, Server, a_report, browser, fields, reason, soon};
 
 /// Fields of requests that are not looked at, because only the server sets them or the mask does not name them, and etags,
 /// which are only compared.
-const READS_ANYTHING: [&str; 6] = [
+const READS_ANYTHING: [&str; 7] = [
     "cluster.product_id",
     "cluster.defect_ids",
     "cluster.merged_into_cluster_id",
+    "cluster.key_terms",
     "cluster.etag",
     "policy.time_zone",
     "policy.etag",
