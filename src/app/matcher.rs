@@ -411,10 +411,15 @@ impl TenantIndex {
         &self.index
     }
 
-    /// Decides where a new report goes and remembers it there, so that the next one finds it. Settled by
-    /// [`TenantIndex::committed`] or [`TenantIndex::roll_back`].
-    pub(crate) fn take_in(&mut self, report: ReportId, features: &Features) -> (ClusterId, Placement) {
-        let placement = self.index.place(features);
+    /// Decides where a new report goes and remembers it there, so that the next one finds it. `own` are the clusters in
+    /// which its reporter has one. Settled by [`TenantIndex::committed`] or [`TenantIndex::roll_back`].
+    pub(crate) fn take_in(
+        &mut self,
+        report: ReportId,
+        features: &Features,
+        own: &BTreeSet<ClusterId>,
+    ) -> (ClusterId, Placement) {
+        let placement = self.index.place_for(features, own);
         let cluster = match placement.decision {
             Decision::Attach { cluster, .. } => cluster,
             Decision::Suggest { .. } | Decision::New => ClusterId::new(),

@@ -43,6 +43,8 @@ const FIRM_OFFSET: f64 = 2.0;
 const SLOPES: std::ops::RangeInclusive<f64> = 0.2..=5.0;
 /// Scores beyond are as good as these: one answer about a score of 1 must not outweigh all others.
 const SURE: f64 = 0.999;
+/// A shorter step changes nothing that anybody could see.
+const LEAST_STEP: f64 = 1e-12;
 /// The fit is convex and smooth; Newton's steps end long before.
 const STEPS: usize = 50;
 
@@ -74,34 +76,43 @@ impl Calibration {
             let belief = FIRM_SLOPE * (fitted.slope - 1.0).powi(2) + FIRM_OFFSET * fitted.offset.powi(2);
             of_answers.sum::<f64>() + belief / 2.0
         };
-        let mut fitted = Self::default();
-        for _ in 0..STEPS {
-            let mut gradient = [FIRM_SLOPE * (fitted.slope - 1.0), FIRM_OFFSET * fitted.offset];
-            let [mut aa, mut ab, mut bb] = [FIRM_SLOPE, 0.0, FIRM_OFFSET];
-            for &(x, same) in &points {
-                let p = logistic(fitted.slope * x + fitted.offset);
-                let weight = p * (1.0 - p);
-                gradient[0] += (p - same) * x;
-                gradient[1] += p - same;
-                aa += weight * x * x;
-                ab += weight * x;
-                bb += weight;
+        let descend = |mut fitted: Self, slope_moves: bool| {
+            for _ in 0..STEPS {
+                let mut gradient = [FIRM_SLOPE * (fitted.slope - 1.0), FIRM_OFFSET * fitted.offset];
+                let [mut aa, mut ab, mut bb] = [FIRM_SLOPE, 0.0, FIRM_OFFSET];
+                for &(x, same) in &points {
+                    let p = logistic(fitted.slope * x + fitted.offset);
+                    let weight = p * (1.0 - p);
+                    gradient[0] += (p - same) * x;
+                    gradient[1] += p - same;
+                    aa += weight * x * x;
+                    ab += weight * x;
+                    bb += weight;
+                }
+                let determinant = aa * bb - ab * ab;
+                let step = if slope_moves {
+                    let slope = (bb * gradient[0] - ab * gradient[1]) / determinant;
+                    [slope, (aa * gradient[1] - ab * gradient[0]) / determinant]
+                } else {
+                    [0.0, gradient[1] / bb]
+                };
+                // Halved until it does no harm, so that no step overshoots.
+                let before = loss(&fitted);
+                let next = (0..30).map(|halvings| 0.5_f64.powi(halvings)).find_map(|share| {
+                    let next = Self { slope: fitted.slope - share * step[0], offset: fitted.offset - share * step[1] };
+                    (loss(&next) <= before).then_some(next)
+                });
+                let Some(next) = next.filter(|_| step.iter().any(|step| step.abs() > LEAST_STEP)) else { break };
+                fitted = next;
             }
-            let determinant = aa * bb - ab * ab;
-            let step = [
-                (bb * gradient[0] - ab * gradient[1]) / determinant,
-                (aa * gradient[1] - ab * gradient[0]) / determinant,
-            ];
-            // Halved until it helps, so that no step overshoots.
-            let before = loss(&fitted);
-            let next = (0..30).map(|halvings| 0.5_f64.powi(halvings)).find_map(|share| {
-                let next = Self { slope: fitted.slope - share * step[0], offset: fitted.offset - share * step[1] };
-                (loss(&next) < before).then_some(next)
-            });
-            let Some(next) = next else { break };
-            fitted = next;
+            fitted
+        };
+        let free = descend(Self::default(), true);
+        if SLOPES.contains(&free.slope) {
+            return free;
         }
-        Self { slope: fitted.slope.clamp(*SLOPES.start(), *SLOPES.end()), ..fitted }
+        // The loss is convex: with the slope held at its bound, the best offset is the best there is.
+        descend(Self { slope: free.slope.clamp(*SLOPES.start(), *SLOPES.end()), ..free }, false)
     }
 
     /// How probable a score says it is, as the answers have it.
@@ -144,6 +155,17 @@ mod tests {
         assert!(few.probability(0.5) > 0.3, "{few:?}");
         // And of scores that are higher, more are right than of lower ones.
         assert!(many.probability(0.8) > many.probability(0.5));
+    }
+
+    #[test]
+    fn a_slope_at_its_bound_has_the_offset_that_fits_it() {
+        // High scores were wrong and low ones right: the slope would turn round.
+        let turned = [answers(0.9, 1, 60), answers(0.1, 60, 1)].concat();
+        let fitted = Calibration::fit(&turned);
+        assert_eq!(fitted.slope, 0.2);
+        assert!((fitted.probability(0.5) - 0.5).abs() < 0.01, "{fitted:?}");
+        let one_more = Calibration::fit(&[turned, answers(0.5, 0, 1)].concat());
+        assert!(one_more.probability(0.5) < fitted.probability(0.5));
     }
 
     fn any_answers() -> impl Strategy<Value = Vec<Answer>> {

@@ -7,6 +7,7 @@
 //!   is barred too, unless the cluster holds the new text exactly, or a report that a person put there is at least as
 //!   alike: then the person's nearer word counts.
 //! - At equal score a person's membership outranks a matched one, and an earlier report a later one.
+//! - The same person's further report goes to their earlier one more readily.
 //! - A score that the evidence does not carry is capped below the attach threshold: a known against an unknown product,
 //!   and texts that share no more than a catch-phrase.
 
@@ -76,6 +77,9 @@ const LEAD: f64 = 2.0;
 /// lest somebody who wants hardly any mistake gets these.
 const TWIN_SHARE: f64 = 0.7;
 const TWIN_DOUBT: f64 = 3.6;
+/// Who reported a problem and writes again writes about the same one so many times more often, by the odds, than somebody
+/// else. A rule of thumb: no stream to learn from tells who reports.
+const AGAIN: f64 = 4.0;
 /// Texts at least as alike as this, by the rules of thumb, are near twins: what a person said of one holds for the other.
 const TWIN: f64 = 0.72;
 
@@ -172,6 +176,8 @@ pub(super) struct Evidence {
     pub(super) rest: Vec<u32>,
     /// The clusters a person set the text's exact twins apart from.
     pub(super) apart: BTreeSet<ClusterId>,
+    /// The clusters in which whoever reports has a report already.
+    pub(super) own: BTreeSet<ClusterId>,
 }
 
 /// Why a cluster stands where it stands.
@@ -180,9 +186,11 @@ pub(super) enum Ground {
     Fingerprint,
     ExactText,
     StackTrace,
-    /// The comparison at this place of the evidence, and what a cap took from it.
+    /// The comparison at this place of the evidence, what it gained because the same person reports, and what a cap took
+    /// from it.
     Alike {
         near: usize,
+        again: f64,
         capped: f64,
         /// The rules of thumb, which look at the words alone, take them for near twins.
         twin: bool,
@@ -269,7 +277,8 @@ pub(super) fn judge(
         let verdict = verdict.as_ref()?;
         let at = near[ranked.best];
         let near = &evidence.near[at];
-        let score = verdict.probability * f64::from(ranked.share) / verdict.share;
+        let judged = verdict.probability * f64::from(ranked.share) / verdict.share;
+        let score = if evidence.own.contains(&near.cluster) { said_again(judged) } else { judged };
         let comparison = &near.comparison;
         let is_capped = comparison.product_unknown || comparison.is_contradicted();
         let capped = if is_capped { score.min(policy.cap()) } else { score };
@@ -277,7 +286,7 @@ pub(super) fn judge(
         let others = evidence.near.iter().filter(|other| other.cluster != near.cluster);
         let is_clear = || others.map(|other| other.comparison.score()).fold(0.0, f64::max) * LEAD <= rules;
         let twin = rules >= TWIN || rules >= CLEAR && is_clear();
-        let ground = Ground::Alike { near: at, capped: capped - score, twin };
+        let ground = Ground::Alike { near: at, again: score - judged, capped: capped - score, twin };
         Some(Standing { cluster: near.cluster, rank: near.rank, score: capped, ground })
     });
     let mut all: Vec<Standing> = exact.filter(|exact| !barred.contains(&exact.cluster)).chain(alike).collect();
@@ -285,6 +294,13 @@ pub(super) fn judge(
     let mut seen = BTreeSet::new();
     all.retain(|standing| seen.insert(standing.cluster));
     Judgement { standings: all, verdict, barred }
+}
+
+/// How probable it is that a report belongs to a cluster where the same person has one, if it would be this probable of
+/// anybody.
+fn said_again(probability: f64) -> f64 {
+    let odds = AGAIN * probability / (1.0 - probability);
+    if odds.is_finite() { odds / (1.0 + odds) } else { 1.0 }
 }
 
 /// How the likeliest cluster was judged.

@@ -430,8 +430,14 @@ impl Index {
 
     /// Where a text belongs, and why.
     pub fn place(&self, features: &Features) -> Placement {
+        self.place_for(features, &BTreeSet::new())
+    }
+
+    /// The same for somebody who has reports in these clusters already: what they say goes there more readily.
+    pub fn place_for(&self, features: &Features, own: &BTreeSet<ClusterId>) -> Placement {
         let query = self.lexicon.query(features);
-        let evidence = self.evidence(features, &query, true);
+        let mut evidence = self.evidence(features, &query, true);
+        evidence.own.clone_from(own);
         self.placement(features, &query, &evidence, &self.judge(&query, &evidence))
     }
 
@@ -703,7 +709,7 @@ impl Index {
         verdict: Option<&Verdict>,
     ) -> Vec<Signal> {
         let exact = |name, detail: &str| vec![Signal { name, weight: 1.0, detail: detail.to_owned() }];
-        let (near, capped) = match best.ground {
+        let (near, again, capped) = match best.ground {
             Ground::Fingerprint => return exact("fingerprint", "the caller gave both the same fingerprint"),
             Ground::ExactText => {
                 return exact("exact_text", "both say the same, apart from numbers, dates and courtesies");
@@ -712,7 +718,7 @@ impl Index {
                 let detail = "both have the same stack trace".to_owned();
                 return vec![Signal { name: "stack_trace", weight: best.score, detail }];
             }
-            Ground::Alike { near, capped, .. } => (&evidence.near[near], capped),
+            Ground::Alike { near, again, capped, .. } => (&evidence.near[near], again, capped),
         };
         let document = self.lexicon.document(near.slot);
         let mut signals = Vec::new();
@@ -721,10 +727,14 @@ impl Index {
             let shared = self.lexicon.with_places(query, name);
             signals = reasons::of(&self.model, &verdict.inputs, &near.measures, &shared);
             // Of equals another one may stand first.
-            let rest = best.score - capped - verdict.probability;
+            let rest = best.score - again - capped - verdict.probability;
             if rest != 0.0 {
                 signals.push(Signal { name: "rivals", weight: rest, detail: "another cluster is as near".to_owned() });
             }
+        }
+        if again != 0.0 {
+            let detail = "the same customer has a report there".to_owned();
+            signals.push(Signal { name: "same_reporter", weight: again, detail });
         }
         if capped != 0.0 {
             let (name, detail) = if near.comparison.product_unknown {

@@ -2,6 +2,8 @@
 
 mod second;
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -138,6 +140,27 @@ fn a_subject_that_says_little_leaves_the_word_to_the_body() {
     // Both clusters now hold this body: the nearer title decides.
     let placement = index.place(&text("App crashes exporting PDF", other));
     assert_eq!(placement.decision, Decision::Attach { cluster: cluster(2), report: report(2) }, "{placement:?}");
+}
+
+#[test]
+fn the_same_persons_report_goes_to_their_earlier_one_more_readily() {
+    let mut index = index(&["I cannot export my report as PDF", "The invoice shows the wrong tax"]);
+    let again = title("exporting a PDF fails for my report");
+    let of_anybody = index.place(&again);
+    let own = BTreeSet::from([cluster(1)]);
+    let of_theirs = index.place_for(&again, &own);
+    assert!(of_theirs.score > of_anybody.score, "{of_theirs:?}");
+    assert!(of_theirs.signals.iter().any(|signal| signal.name == "same_reporter"));
+    let sum: f64 = of_theirs.signals.iter().map(|signal| signal.weight).sum();
+    assert!((sum - of_theirs.score).abs() < 1e-9, "the reasons add up: {sum}");
+    // Where anybody's would be put before a person, theirs is attached.
+    let between = (of_theirs.score + of_anybody.score) / 2.0;
+    let attached = Decision::Attach { cluster: cluster(1), report: report(1) };
+    index.set_policy(Policy { attach: between, suggest: 0.1 });
+    assert_eq!(index.place_for(&again, &own).decision, attached);
+    // Another problem of theirs is another problem.
+    let other = index.place_for(&title("Dark mode is missing on the tablet"), &own);
+    assert_eq!(other.decision, Decision::New, "{other:?}");
 }
 
 #[test]

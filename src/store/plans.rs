@@ -120,6 +120,7 @@ async fn ask_everything(store: &Store, scope: super::TenantScope) -> Result<(), 
     super::report::by_references(&db, &[many(|| ("desk", "1")), many(|| ("mail", "1"))].concat()).await?;
     super::report::memberships(&db, &reports).await?;
     super::report::linked_customers(&db, &customers).await?;
+    super::report::homes_of(&db, &customers).await?;
     let pairs = clusters.iter().copied().zip(customers.iter().copied());
     super::report::known_reporters(&db, pairs).await?;
     for filter in [

@@ -376,6 +376,25 @@ pub async fn known_reporters(
     Ok(known)
 }
 
+/// The clusters in which these customers have reports, in any order.
+pub async fn homes_of(db: &Reader<'_>, customers: &[CustomerId]) -> Result<Vec<(CustomerId, ClusterId)>, StoreError> {
+    let mut homes = Vec::new();
+    for chunk in chunks(customers.iter().copied()) {
+        let rows: Vec<(CustomerId, ClusterId)> = membership::Entity::find()
+            .select_only()
+            .column(membership::Column::CustomerId)
+            .column(membership::Column::ClusterId)
+            .distinct()
+            .filter(membership::Column::TenantId.eq(db.tenant()))
+            .filter(membership::Column::CustomerId.is_in(chunk))
+            .into_tuple()
+            .all(db.db())
+            .await?;
+        homes.extend(rows);
+    }
+    Ok(homes)
+}
+
 /// Of these customers, those with a report in a cluster that is linked to a defect.
 pub async fn linked_customers(db: &Reader<'_>, customers: &[CustomerId]) -> Result<Vec<CustomerId>, StoreError> {
     let mut linked = Vec::new();

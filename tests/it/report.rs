@@ -313,3 +313,18 @@ async fn ids_of_another_kind_are_refused_with_the_form_they_should_have() {
         assert_eq!(fields(&refused), ["report_id"], "{id:?}");
     }
 }
+
+#[tokio::test]
+async fn who_reports_again_is_put_where_they_reported_more_readily() {
+    // The same two reports, once by two customers and once by one.
+    let place = async |second: &str| {
+        let server = Server::start().await;
+        server.submit(a_report().from("ada@example.org").saying("I cannot export my report as PDF")).await;
+        let second = a_report().from(second).saying("exporting a PDF fails for my report");
+        server.submitted(second).await.placement.expect("a placement")
+    };
+    let (of_another, of_theirs) = (place("grace@example.org").await, place("ada@example.org").await);
+    let is_said = |placement: &Placement| placement.signals.iter().any(|signal| signal.name == "same_reporter");
+    assert!(!is_said(&of_another) && is_said(&of_theirs));
+    assert!(of_theirs.score > of_another.score, "{} {}", of_theirs.score, of_another.score);
+}

@@ -1,6 +1,6 @@
 //! One batch: who reported, where each report goes, and everything that is stored about it, in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::json;
 use uuid::Uuid;
@@ -81,7 +81,8 @@ impl App {
         let mut decided = Vec::new();
         if places_reports {
             index.catch_up(&txn.read(), txn.sequence_before()).await?;
-            (index, decided) = decide_all(index, jobs, fresh).await?;
+            let homes = homes_of(&txn, &fresh).await?;
+            (index, decided) = decide_all(index, jobs, fresh, homes).await?;
         }
         let written = async {
             let placed = write(&mut txn, jobs, decided).await?;
@@ -141,16 +142,29 @@ async fn find_reporters(txn: &mut Txn, jobs: &[Job], outcomes: &mut [Option<Outc
     Ok(fresh)
 }
 
+/// In which clusters the reporters have reports already.
+async fn homes_of(txn: &Txn, fresh: &[Fresh]) -> Result<HashMap<CustomerId, BTreeSet<ClusterId>>, Error> {
+    let customers: BTreeSet<CustomerId> = fresh.iter().map(|fresh| fresh.customer).collect();
+    let mut homes: HashMap<CustomerId, BTreeSet<ClusterId>> = HashMap::new();
+    for (customer, cluster) in store::report::homes_of(&txn.read(), &Vec::from_iter(customers)).await? {
+        homes.entry(customer).or_default().insert(cluster);
+    }
+    Ok(homes)
+}
+
 /// Decides where reports go, in order: later ones find the earlier. On a thread that may take its time.
 async fn decide_all(
     mut index: IndexGuard,
     jobs: &[Job],
     fresh: Vec<Fresh>,
+    mut homes: HashMap<CustomerId, BTreeSet<ClusterId>>,
 ) -> Result<(IndexGuard, Vec<Decided>), Error> {
     let features: Vec<Features> = fresh.iter().map(|fresh| jobs[fresh.job].features.clone()).collect();
     let decide = move || {
         let decide = |(fresh, features): (Fresh, Features)| {
-            let (cluster, placement) = index.take_in(fresh.report, &features);
+            let own = homes.entry(fresh.customer).or_default();
+            let (cluster, placement) = index.take_in(fresh.report, &features, own);
+            own.insert(cluster);
             Decided { fresh, cluster, placement }
         };
         let decided = fresh.into_iter().zip(features).map(decide).collect();

@@ -179,7 +179,7 @@ impl Index {
         self.measure_clusters(query, &mut near);
         self.measure_rest(query, &mut near, cluster, is_hidden);
         let exact = evidence.exact.iter().filter(|exact| exact.cluster != cluster).copied().collect();
-        Evidence { exact, near, rest: Vec::new(), apart: evidence.apart.clone() }
+        Evidence { exact, near, rest: Vec::new(), apart: evidence.apart.clone(), own: BTreeSet::new() }
     }
 
     /// Measures what a cluster adds without the texts that are hidden.
