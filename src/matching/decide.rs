@@ -78,7 +78,8 @@ const LEAD: f64 = 2.0;
 const TWIN_SHARE: f64 = 0.7;
 const TWIN_DOUBT: f64 = 3.6;
 /// Who reported a problem and writes again writes about the same one so many times more often, by the odds, than somebody
-/// else. A rule of thumb: no stream to learn from tells who reports.
+/// else. Of somebody with several problems what is above once is shared among them: a reseller who reports every day says
+/// no more by that. A rule of thumb: no stream to learn from tells who reports.
 const AGAIN: f64 = 4.0;
 /// Texts at least as alike as this, by the rules of thumb, are near twins: what a person said of one holds for the other.
 const TWIN: f64 = 0.72;
@@ -278,7 +279,7 @@ pub(super) fn judge(
         let at = near[ranked.best];
         let near = &evidence.near[at];
         let judged = verdict.probability * f64::from(ranked.share) / verdict.share;
-        let score = if evidence.own.contains(&near.cluster) { said_again(judged) } else { judged };
+        let score = if evidence.own.contains(&near.cluster) { said_again(judged, evidence.own.len()) } else { judged };
         let comparison = &near.comparison;
         let is_capped = comparison.product_unknown || comparison.is_contradicted();
         let capped = if is_capped { score.min(policy.cap()) } else { score };
@@ -296,10 +297,11 @@ pub(super) fn judge(
     Judgement { standings: all, verdict, barred }
 }
 
-/// How probable it is that a report belongs to a cluster where the same person has one, if it would be this probable of
-/// anybody.
-fn said_again(probability: f64) -> f64 {
-    let odds = AGAIN * probability / (1.0 - probability);
+/// How probable it is that a report belongs to one of the clusters where the same person has one, if it would be this
+/// probable of anybody.
+fn said_again(probability: f64, clusters: usize) -> f64 {
+    let more_often = 1.0 + (AGAIN - 1.0) / clusters.max(1) as f64;
+    let odds = more_often * probability / (1.0 - probability);
     if odds.is_finite() { odds / (1.0 + odds) } else { 1.0 }
 }
 

@@ -158,6 +158,9 @@ fn the_same_persons_report_goes_to_their_earlier_one_more_readily() {
     let attached = Decision::Attach { cluster: cluster(1), report: report(1) };
     index.set_policy(Policy { attach: between, suggest: 0.1 });
     assert_eq!(index.place_for(&again, &own).decision, attached);
+    // Who has reported everything says little by reporting again.
+    let many: BTreeSet<ClusterId> = (1..=50).map(cluster).collect();
+    assert!(index.place_for(&again, &many).score < of_anybody.score + (of_theirs.score - of_anybody.score) / 10.0);
     // Another problem of theirs is another problem.
     let other = index.place_for(&title("Dark mode is missing on the tablet"), &own);
     assert_eq!(other.decision, Decision::New, "{other:?}");

@@ -54,7 +54,7 @@ async fn law_4_two_servers_on_one_postgres_make_no_twins() {
     assert_eq!(server.list_clusters().await.len(), homes);
     let alone = Server::start().await;
     for number in 0..texts {
-        alone.submit(a_report().from("one@example.org").saying(&words(number))).await;
+        alone.submit(a_report().from(&format!("c{number}@example.org")).saying(&words(number))).await;
     }
     assert_eq!(alone.list_clusters().await.len(), homes, "as many as one server makes one by one");
 }
