@@ -81,6 +81,8 @@ const TWIN_DOUBT: f64 = 3.6;
 /// else. Of somebody with several problems what is above once is shared among them: a reseller who reports every day says
 /// no more by that. A rule of thumb: no stream to learn from tells who reports.
 const AGAIN: f64 = 4.0;
+/// Of somebody with more problems it says nothing any more.
+pub(super) const FEW_PROBLEMS: usize = 32;
 /// Texts at least as alike as this, by the rules of thumb, are near twins: what a person said of one holds for the other.
 const TWIN: f64 = 0.72;
 

@@ -102,7 +102,7 @@ impl ExactKeys {
 
 /// Names a text: what it says and in which words. Texts of one signature may have other words where the signature masks
 /// or drops something, and then they are two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TextKey {
     pub(super) signature: Signature,
     pub(super) words: u64,
@@ -425,7 +425,9 @@ impl Index {
     pub fn place_for(&self, features: &Features, own: &BTreeSet<ClusterId>) -> Placement {
         let query = self.lexicon.query(features);
         let mut evidence = self.evidence(features, &query, true);
-        evidence.own.clone_from(own);
+        if own.len() <= decide::FEW_PROBLEMS {
+            evidence.own.clone_from(own);
+        }
         self.placement(features, &query, &evidence, &self.judge(&query, &evidence))
     }
 

@@ -13,7 +13,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cluster, EXEMPLARS, Index, TextKey, Wording};
+use rustc_hash::FxHashSet;
+
+use super::{Cluster, Index, TextKey, Wording};
 use crate::domain::id::{ClusterId, ReportId};
 use crate::matching::decide::{self, Evidence, Judgement, Near, Signal};
 use crate::matching::digest::{Member, Rarity};
@@ -21,6 +23,9 @@ use crate::matching::features::Features;
 use crate::matching::lexical::{Query, told};
 use crate::matching::measures::{self, Measure, Measures};
 
+/// Exemplars of a cluster that are looked at, the best ones: each is asked again whenever two parts join, while new reports
+/// wait for the index.
+const REVIEWED: usize = 12;
 /// Other clusters that are told of one text.
 const RIVALS: usize = 3;
 /// Reports of one part that are told.
@@ -104,10 +109,12 @@ impl Index {
             let is_vouched = wording.members.iter().any(|rank| !rank.matched || vouched.contains(&rank.report));
             asked.push(Asked { wording, query, evidence, is_vouched });
         }
+        let is_asked = |text: &&Wording| asked.iter().any(|asked| asked.wording.key == text.key);
+        let unasked: Vec<TextKey> = home.texts.iter().filter(|text| !is_asked(text)).map(|text| text.key).collect();
         let mut parts = joined_by_keys(self, &asked);
         let scores = loop {
             let scores: Vec<(f64, usize)> =
-                (0..parts.len()).map(|at| self.outlook(cluster, &asked, &parts, at)).collect();
+                (0..parts.len()).map(|at| self.outlook(cluster, &asked, &unasked, &parts, at)).collect();
             let joins = |&at: &usize| parts.len() > 1 && scores[at].0 >= self.policy.suggest && scores[at].1 != at;
             let Some(at) = (0..parts.len()).find(joins) else { break scores };
             let other = scores[at].1;
@@ -131,9 +138,17 @@ impl Index {
     }
 
     /// How probable it is that a part belongs to the rest of its cluster, and which part then is the nearest; itself if
-    /// there is none.
-    fn outlook(&self, cluster: ClusterId, asked: &[Asked<'_>], parts: &[Vec<usize>], at: usize) -> (f64, usize) {
-        let hidden: Vec<TextKey> = parts[at].iter().map(|&text| asked[text].wording.key).collect();
+    /// there is none. Texts of the cluster that are not asked say nothing.
+    fn outlook(
+        &self,
+        cluster: ClusterId,
+        asked: &[Asked<'_>],
+        unasked: &[TextKey],
+        parts: &[Vec<usize>],
+        at: usize,
+    ) -> (f64, usize) {
+        let own = parts[at].iter().map(|&text| asked[text].wording.key);
+        let hidden: FxHashSet<TextKey> = own.chain(unasked.iter().copied()).collect();
         let mut best = (0.0, at);
         for &text in &parts[at] {
             let Asked { query, evidence, .. } = &asked[text];
@@ -225,7 +240,7 @@ struct Asked<'i> {
 }
 
 fn exemplars_of(home: &Cluster) -> impl Iterator<Item = &Wording> {
-    home.texts.iter().take(EXEMPLARS).filter(|text| text.shown_in().is_some())
+    home.texts.iter().take(REVIEWED).filter(|text| text.shown_in().is_some())
 }
 
 fn key_of(features: &Features) -> TextKey {
