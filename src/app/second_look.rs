@@ -24,15 +24,13 @@ use std::sync::Mutex;
 
 use crate::domain::cluster::Cluster;
 use crate::domain::id::{ClusterId, ReportId, TenantId};
-use crate::domain::report::{Signal, Signals};
 use crate::domain::suggestion::{Suggestion, SuggestionKind, SuggestionState};
 use crate::domain::time::Timestamp;
-use crate::matching::{Digest, Features, Index, Member, Part, Rival, Text, digest};
+use crate::matching::{ASKED, Digest, Features, Likeness, Member, Part, Policy, Text, Votes, digest};
 use crate::store::report::{ReportText, Texts, texts, texts_of};
 use crate::store::{self, Reader, TenantScope};
 
 use self::write::{other_of, write};
-use super::intake::signals;
 use super::matcher::seconds;
 use super::{App, Error, Progress};
 
@@ -42,10 +40,6 @@ const LOOKS: usize = 16;
 const LOOKS_OF_TENANT: u64 = 4;
 /// Reports beside the exemplars that a cluster's title and key terms are derived from.
 const OTHERS: u64 = 24;
-/// Exemplars of a cluster that are asked about another one.
-const ASKED: usize = 6;
-/// Other clusters that a cluster is held against from their side, beside those of proposals that wait.
-const PARTNERS: usize = 3;
 /// Proposals of a cluster that are held against it again in one look.
 const REVISED: usize = 8;
 /// How far the turns have come, so that every tenant and cluster has its turn. Lost with the process: then they begin
@@ -69,51 +63,6 @@ struct Findings {
     /// The clusters that were held against it, and how alike those are that are alike at all.
     held: BTreeSet<ClusterId>,
     merges: BTreeMap<ClusterId, Likeness>,
-    /// What it takes to propose a merge.
-    threshold: f64,
-}
-
-/// How much two clusters are alike.
-#[derive(Debug, Clone)]
-struct Likeness {
-    score: f64,
-    /// The texts that are nearest: of the cluster that is looked at, and of the other.
-    own: ReportId,
-    other: ReportId,
-    signals: Signals,
-}
-
-/// What one cluster's exemplars say of another.
-#[derive(Debug, Default)]
-struct Votes {
-    sum: f64,
-    count: usize,
-    /// The exemplar that is nearest, and how.
-    best: Option<(ReportId, Rival)>,
-}
-
-impl Votes {
-    fn add(&mut self, exemplar: ReportId, rival: Rival) {
-        self.sum += rival.score;
-        self.count += 1;
-        if self.best.as_ref().is_none_or(|(_, best)| rival.score > best.score) {
-            self.best = Some((exemplar, rival));
-        }
-    }
-
-    /// The mean of what all who were asked say. Who does not name the other cluster says no.
-    fn score(&self, asked: usize) -> f64 {
-        self.sum / asked.max(1) as f64
-    }
-
-    /// The reasons, which add up to the score.
-    fn signals(&self, asked: usize, of: ClusterId) -> Signals {
-        let Some((_, best)) = &self.best else { return Signals::default() };
-        let mut reasons = signals(&best.signals);
-        let detail = format!("{} of {asked} texts of {of} that were asked are like it", self.count);
-        reasons.0.push(Signal { name: "other_texts".to_owned(), weight: self.score(asked) - best.score, detail });
-        reasons
-    }
 }
 
 /// A text that is asked, with the report it stands for.
@@ -248,79 +197,36 @@ impl App {
             let memory = index.memory();
             let rarity = memory.rarity(&members);
             let parts = memory.parts(id, &texts, &vouched);
-            exemplars_read.truncate(ASKED);
-            let votes = votes(memory, id, &exemplars_read);
-            let (threshold, count) = (memory.policy().suggest, exemplars_read.len());
+            let votes = Votes::of(memory, id, &exemplars_read);
+            let policy = memory.policy();
             drop(index); // Reports wait for it.
-            (digest(&members, &title, &rarity), parts, votes, threshold, count)
+            (digest(&members, &title, &rarity), parts, votes, policy)
         };
-        let (digest, parts, votes, threshold, count) = apart(asking).await?;
-        let partners = partners(cluster, known, &votes, threshold);
-        let merges = self.find_merges(db, id, &partners, votes, count).await?;
-        Ok(Findings { digest: Some(digest), parts, held: partners, merges, threshold })
-    }
-
-    /// Holds other clusters against this one from their side too; what one side says more of counts.
-    async fn find_merges(
-        &self,
-        db: &Reader<'_>,
-        id: ClusterId,
-        partners: &BTreeSet<ClusterId>,
-        mut votes: BTreeMap<ClusterId, Votes>,
-        count: usize,
-    ) -> Result<BTreeMap<ClusterId, Likeness>, Error> {
+        let (digest, parts, votes, policy) = apart(asking).await?;
+        let partners = partners(cluster, known, &votes, &policy);
         let mut merges = BTreeMap::new();
-        for &other in partners {
-            let from_here = votes.remove(&other).unwrap_or_default();
-            let (from_there, count_there) = self.votes_of(db, other, id).await?;
-            let here = Some((from_here.score(count), &from_here, count, id));
-            let there = Some((from_there.score(count_there), &from_there, count_there, other));
-            let stronger = here.into_iter().chain(there).max_by(|one, other| one.0.total_cmp(&other.0));
-            let Some((score, votes, count, of)) = stronger else { continue };
-            let Some((exemplar, rival)) = &votes.best else { continue };
-            let (own, other_report) = if of == id { (*exemplar, rival.report) } else { (rival.report, *exemplar) };
-            let signals = votes.signals(count, of);
-            merges.insert(other, Likeness { score, own, other: other_report, signals });
+        for &other in &partners {
+            // What is said of this one from their side counts too.
+            let likeness = votes.likeness(&self.votes_of(db, other).await?, &policy);
+            merges.extend(likeness.map(|likeness| (other, likeness)));
         }
-        Ok(merges)
+        Ok(Findings { digest: Some(digest), parts, held: partners, merges })
     }
 
-    /// What the exemplars of a cluster say of another one, and how many were asked.
-    async fn votes_of(&self, db: &Reader<'_>, of: ClusterId, about: ClusterId) -> Result<(Votes, usize), Error> {
+    /// What the exemplars of a cluster say of others.
+    async fn votes_of(&self, db: &Reader<'_>, of: ClusterId) -> Result<Votes, Error> {
         let exemplars = self.current_index(db.scope()).await?.memory().exemplars(of);
         let exemplars: Vec<ReportId> = exemplars.iter().take(ASKED).map(|exemplar| exemplar.report).collect();
         let texts = texts_of(db, &exemplars).await?;
         let read = apart(move || texts.iter().map(|text| asked(text, &read(text))).collect::<Vec<_>>()).await?;
         let index = self.current_index(db.scope()).await?;
-        let count = read.len();
-        let votes = apart(move || votes(index.memory(), of, &read).remove(&about)).await?;
-        Ok((votes.unwrap_or_default(), count))
+        apart(move || Votes::of(index.memory(), of, &read)).await
     }
-}
-
-/// What a cluster's texts say of other clusters.
-fn votes(index: &Index, own: ClusterId, texts: &[Asked]) -> BTreeMap<ClusterId, Votes> {
-    let mut votes: BTreeMap<ClusterId, Votes> = BTreeMap::new();
-    for (report, features) in texts {
-        for rival in index.rivals(own, features) {
-            votes.entry(rival.cluster).or_default().add(*report, rival);
-        }
-    }
-    votes
 }
 
 /// The clusters to hold against this one from their side: the nearest, and those of proposals that wait; of many other
 /// ones in each look.
-fn partners(
-    cluster: &Cluster,
-    known: &[Suggestion],
-    votes: &BTreeMap<ClusterId, Votes>,
-    threshold: f64,
-) -> BTreeSet<ClusterId> {
-    let best = |votes: &Votes| votes.best.as_ref().map_or(0.0, |(_, best)| best.score);
-    let mut near: Vec<(f64, ClusterId)> = votes.iter().map(|(&other, votes)| (best(votes), other)).collect();
-    near.retain(|&(best, _)| best >= threshold);
-    near.sort_by(|(one, first), (other, second)| other.total_cmp(one).then(first.cmp(second)));
+fn partners(cluster: &Cluster, known: &[Suggestion], votes: &Votes, policy: &Policy) -> BTreeSet<ClusterId> {
     let mut waiting: Vec<ClusterId> = known
         .iter()
         .filter(|known| known.kind == SuggestionKind::Merge && known.state == SuggestionState::Pending)
@@ -331,5 +237,5 @@ fn partners(
         let start = turn.wrapping_mul(REVISED) % waiting.len();
         waiting.rotate_left(start);
     }
-    near.into_iter().take(PARTNERS).map(|(_, other)| other).chain(waiting.into_iter().take(REVISED)).collect()
+    votes.nearest(policy.suggest).into_iter().chain(waiting.into_iter().take(REVISED)).collect()
 }

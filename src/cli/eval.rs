@@ -17,6 +17,7 @@ use crate::matching::{Model, Policy};
 
 pub(crate) mod calibration;
 pub(crate) mod metrics;
+pub(crate) mod second_look;
 pub(crate) mod stream;
 
 use stream::{CANDIDATES, Labelled};
@@ -35,6 +36,10 @@ pub(crate) struct EvalArgs {
     /// Judge by these weights and not by those that come with the program; see `hearback train`.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Look at every cluster again when the last report has come, and say how many of the proposed merges and splits are
+    /// right.
+    #[arg(long)]
+    second_look: bool,
 }
 
 fn policy(text: &str) -> Result<Policy, String> {
@@ -74,6 +79,9 @@ pub(crate) fn run(args: &EvalArgs, _globals: &Globals) -> anyhow::Result<()> {
         figures.insert("reports_per_s".to_owned(), json!((labelled.len() as f64 / run.seconds).round()));
         figures.insert("policy".to_owned(), json!(args.policy));
         figures.insert("calibration".to_owned(), json!(calibration::calibrated(&run.cases, &args.policy)));
+        if args.second_look {
+            figures.insert("second_look".to_owned(), json!(second_look::look(&labelled, &run)));
+        }
         figures.insert("optimised".to_owned(), json!(!cfg!(debug_assertions)));
     }
     print_line(&serde_json::to_string_pretty(&figures)?)?;

@@ -19,8 +19,8 @@
 //!    Different numbers, platforms or error codes in the titles never attach, however probable it is (`decide`).
 //! 6. **People.** What a person said bars clusters before the judgement and breaks ties in it: see `decide`.
 //!
-//! What is placed is looked at a second time, when the past has grown (`index::review`): which clusters may be one problem,
-//! and which may be several. And what a cluster is about is told in its customers' own words (`digest`).
+//! What is placed is looked at a second time, when the past has grown: which clusters may be one problem (`alike`), and
+//! which may be several (`index::review`). And what a cluster is about is told in its customers' own words (`digest`).
 //!
 //! How well this does, and what it misses, is in `docs/MATCHING.md`.
 //!
@@ -38,6 +38,7 @@
 //! Products: reports of two different known products never match. A report without a product matches others without one
 //! as usual; between a known and an unknown product at most a suggestion comes out.
 
+mod alike;
 mod calibrate;
 mod decide;
 mod digest;
@@ -65,6 +66,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use alike::{ASKED, Likeness, Votes};
 pub use calibrate::{Answer, Calibration};
 pub use decide::{Candidate, Decision, Placement, Policy, Signal};
 pub use digest::{Digest, Member, Rarity, digest, headline};

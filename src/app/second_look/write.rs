@@ -14,6 +14,7 @@ use crate::store::{self, Reader, Txn};
 
 use super::Findings;
 use crate::app::Error;
+use crate::app::intake::signals;
 
 /// A proposal is withdrawn below this share of what it takes to make it, so that it does not come and go.
 const STAYS: f64 = 0.8;
@@ -109,7 +110,7 @@ async fn write_merges(txn: &mut Txn, seen: &Cluster, known: Vec<Suggestion>, fin
         let Some(other) = others.remove(&other_id) else { continue };
         let other_stands = other.merged_into_cluster_id.is_none() && other.report_count > 0;
         let waits = known.get(&other_id).is_some_and(|known| known.state == SuggestionState::Pending);
-        let needed = if waits { findings.threshold * STAYS } else { findings.threshold };
+        let needed = if waits { likeness.needed * STAYS } else { likeness.needed };
         if !other_stands || likeness.score < needed || kept_apart.contains(&other_id) {
             continue;
         }
@@ -118,7 +119,8 @@ async fn write_merges(txn: &mut Txn, seen: &Cluster, known: Vec<Suggestion>, fin
         }
         // The smaller one goes; of equals the later one.
         let goes = (seen.report_count, std::cmp::Reverse(id)) < (other.report_count, std::cmp::Reverse(other_id));
-        let (from, into, report) = if goes { (id, other_id, likeness.own) } else { (other_id, id, likeness.other) };
+        let (from, into, report) =
+            if goes { (id, other_id, likeness.reports.0) } else { (other_id, id, likeness.reports.1) };
         let new = Suggestion {
             kind: SuggestionKind::Merge,
             report_id: report,
@@ -126,7 +128,7 @@ async fn write_merges(txn: &mut Txn, seen: &Cluster, known: Vec<Suggestion>, fin
             from_cluster_id: Some(from),
             report_ids: Vec::new(),
             score: likeness.score,
-            signals: likeness.signals,
+            signals: signals(&likeness.signals),
             ..begin(txn)
         };
         propose(txn, new, known.remove(&other_id)).await?;

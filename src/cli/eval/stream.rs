@@ -39,6 +39,10 @@ pub(crate) struct Labelled {
 /// What became of a stream.
 pub(crate) struct Run {
     pub(crate) cases: Vec<Case>,
+    /// The past as it is when the last report has come.
+    pub(crate) index: Index,
+    /// The cluster that each report which began its own was suggested for, if any.
+    pub(crate) suggested: HashMap<u32, u32>,
     /// What there was to learn, if that was wanted.
     pub(crate) lessons: Vec<Lesson>,
     pub(crate) seconds: f64,
@@ -129,7 +133,7 @@ impl Labelled {
         Some(DateTime::parse_from_rfc3339(self.created_at.as_deref()?).ok()?.timestamp())
     }
 
-    fn features(&self) -> Features {
+    pub(crate) fn features(&self) -> Features {
         // Products are left out: a tracker's are often a triager's later word.
         let text = Text { product: None, fingerprint: None, title: &self.title, body: &self.body };
         let features = Features::of(&text);
@@ -140,11 +144,11 @@ impl Labelled {
     }
 }
 
-fn report(at: usize) -> ReportId {
+pub(crate) fn report(at: usize) -> ReportId {
     ReportId::from_uuid(Uuid::from_u128(at as u128))
 }
 
-fn place_of(id: Uuid) -> u32 {
+pub(crate) fn place_of(id: Uuid) -> u32 {
     u32::try_from(id.as_u128()).expect("it was made of a place in the stream")
 }
 
@@ -155,9 +159,15 @@ pub(crate) fn run(reports: &[Labelled], policy: Policy, model: Arc<Model>, learn
     for (at, report) in (0..).zip(reports) {
         truths.push(*names.entry(&report.truth).or_insert(at));
     }
-    let mut index = Index::with_model(policy, model);
     let mut commonest: HashMap<u32, Members> = HashMap::new();
-    let mut run = Run { cases: Vec::with_capacity(reports.len()), lessons: Vec::new(), seconds: 0.0 };
+    let mut run = Run {
+        cases: Vec::with_capacity(reports.len()),
+        index: Index::with_model(policy, model),
+        suggested: HashMap::new(),
+        lessons: Vec::new(),
+        seconds: 0.0,
+    };
+    let index = &mut run.index;
     let begin = Instant::now();
     std::thread::scope(|scope| {
         let (sender, texts) = mpsc::sync_channel(AHEAD);
@@ -181,6 +191,9 @@ pub(crate) fn run(reports: &[Labelled], policy: Policy, model: Arc<Model>, learn
                 Decision::Attach { cluster, .. } => cluster,
                 Decision::Suggest { .. } | Decision::New => ClusterId::from_uuid(report(at).uuid()),
             };
+            if let Decision::Suggest { cluster: suggested, .. } = placement.decision {
+                run.suggested.insert(place_of(cluster.uuid()), place_of(suggested.uuid()));
+            }
             index.insert(report(at), cluster, false, &features);
             let cluster = place_of(cluster.uuid());
             commonest.entry(cluster).or_default().add(truths[at]);

@@ -69,6 +69,11 @@ impl Index {
         self.clusters.get(cluster).map_or_else(Vec::new, |home| exemplars_of(home).map(exemplar).collect())
     }
 
+    /// How many reports a cluster has.
+    pub(in crate::matching) fn size(&self, cluster: ClusterId) -> usize {
+        self.clusters.get(cluster).map_or(0, |home| home.size as usize)
+    }
+
     /// How rare the terms of these members are among all reports.
     pub fn rarity(&self, members: &[Member]) -> Rarity {
         let mut rarity = Rarity::default();
@@ -98,7 +103,8 @@ impl Index {
 
     /// The parts of a cluster that do not hang together with its main part, which is left out: the part that people
     /// vouched for, else the one with the most reports. `texts` are the exemplars' texts as they were read; two hang
-    /// together if one would be suggested to belong to the other, or if both have the same fingerprint or stack trace.
+    /// together if one would be suggested to belong to the other, or if both have the same fingerprint or stack trace. A
+    /// part that would go to another cluster together with the rest is left out too.
     pub fn parts(&self, cluster: ClusterId, texts: &[Features], vouched: &BTreeSet<ReportId>) -> Vec<Part> {
         let Some(home) = self.clusters.get(cluster) else { return Vec::new() };
         let mut asked: Vec<Asked<'_>> = Vec::new();
@@ -129,7 +135,8 @@ impl Index {
             (vouched, reports, std::cmp::Reverse(part[0]))
         };
         let main = (0..parts.len()).max_by_key(|&at| weight(&parts[at]));
-        let apart = parts.iter().zip(scores).enumerate().filter(|&(at, _)| Some(at) != main);
+        let is_apart = |at, part: &[usize]| Some(at) != main && !self.go_together(cluster, &asked, part);
+        let apart = parts.iter().zip(scores).enumerate().filter(|(at, (part, _))| is_apart(*at, part));
         let part = |(_, (part, (score, _))): (usize, (&Vec<usize>, (f64, usize)))| {
             let reports = part.iter().flat_map(|&at| asked[at].wording.members.iter()).map(|rank| rank.report);
             Part { reports: reports.take(PART_REPORTS).collect(), score }
@@ -163,6 +170,27 @@ impl Index {
             }
         }
         best
+    }
+
+    /// Whether some text of a part and some other text of its cluster would go to one and the same other cluster, if theirs
+    /// were not there. Then the part is no other problem than the rest: all three are perhaps one. Unless a person keeps a
+    /// report of that cluster away from this one.
+    fn go_together(&self, cluster: ClusterId, asked: &[Asked<'_>], part: &[usize]) -> bool {
+        let (of_part, of_rest): (Vec<usize>, Vec<usize>) = (0..asked.len()).partition(|at| part.contains(at));
+        let ways = |texts: Vec<usize>| -> BTreeSet<ClusterId> {
+            let way = |at: usize| {
+                let Asked { query, evidence, .. } = &asked[at];
+                let evidence = self.without(query, evidence, cluster, |_| true);
+                let standings = self.judge(query, &evidence).standings;
+                standings.into_iter().filter(|other| other.score >= self.policy.suggest).map(|other| other.cluster)
+            };
+            texts.into_iter().flat_map(way).collect()
+        };
+        let mut shared = ways(of_part);
+        for (report, _) in self.apart.iter().filter(|(_, kept_from)| kept_from.contains(&cluster)) {
+            self.cluster_of(*report).map(|kept| shared.remove(&kept));
+        }
+        !shared.is_empty() && !shared.is_disjoint(&ways(of_rest))
     }
 
     /// The evidence as it would be if these texts of a cluster were not there, and nothing else of it were known.
