@@ -57,6 +57,7 @@ impl Config {
             "matching.snapshot_dir",
             "must not be empty; leave it out for a folder in data_dir",
         );
+        found.lasting("matching.second_look_poll", self.matching.second_look_poll);
         check_delivery(&mut found, self);
         found.positive("reconcile.page", self.reconcile.page);
         found.lasting("reconcile.poll", self.reconcile.poll);

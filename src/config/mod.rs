@@ -43,7 +43,7 @@ pub struct Config {
     pub intake: IntakeConfig,
     /// An embedder beside the built-in table.
     pub embedder: EmbedderConfig,
-    /// How the matching indexes are kept over a restart.
+    /// How the matching indexes are kept over a restart, and whether clusters have a second look.
     pub matching: MatchingConfig,
     /// How announcements are carried out of the house.
     pub delivery: DeliveryConfig,
@@ -425,7 +425,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// How the matching indexes are kept over a restart.
+/// How the matching indexes are kept over a restart, and whether clusters have a second look.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MatchingConfig {
@@ -438,6 +438,12 @@ pub struct MatchingConfig {
     #[serde(with = "text::duration")]
     #[schemars(with = "String")]
     pub snapshot_poll: Duration,
+    /// Whether clusters are looked at again: merges and splits are proposed, titles and key terms derived.
+    pub second_look: bool,
+    /// How often a few of them are.
+    #[serde(with = "text::duration")]
+    #[schemars(with = "String")]
+    pub second_look_poll: Duration,
 }
 
 /// How long answers are remembered for callers that retry.

@@ -53,6 +53,22 @@ async fn page(running: &Running, request: &str) -> String {
     answer
 }
 
+#[test]
+fn the_second_look_can_be_switched_off_and_slowed_down() {
+    let period = |flags: &[&str]| {
+        let overrides = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let config = Config::load(LoadOptions { overrides, ..LoadOptions::default() }).expect("settings");
+        let Config { reconcile, delivery, idempotency, matching, .. } = &config;
+        let passes = worker::passes(&worker::Settings::new(reconcile, delivery, idempotency, matching));
+        let (looks, others): (Vec<_>, Vec<_>) = passes.iter().partition(|pass| pass.name == "second look");
+        assert_eq!(others.len(), 6, "nothing else is");
+        looks.first().map(|pass| pass.period)
+    };
+    assert_eq!(period(&[]), Some(Duration::from_secs(1)));
+    assert_eq!(period(&["matching.second_look_poll=1m"]), Some(Duration::from_secs(60)));
+    assert_eq!(period(&["matching.second_look=false"]), None);
+}
+
 #[tokio::test]
 async fn every_service_is_healthy_and_needs_a_key() {
     let (running, _dir) = start(&[]).await;

@@ -16,8 +16,6 @@ const EXPIRE_PERIOD: Duration = Duration::from_secs(10 * 60);
 const EMBED_PERIOD: Duration = Duration::from_secs(10);
 /// The longest sleep of the sweep: it asks the database what is due, which is cheap.
 const SWEEP_LOOK: Duration = Duration::from_secs(30);
-/// How often a few clusters are looked at again. It is not urgent, and it shares the matching index with new reports.
-const SECOND_LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// More rounds than any test's work needs; a pass that always finds more is at fault.
 const MANY_ROUNDS: usize = 100_000;
 
@@ -34,6 +32,8 @@ pub struct Settings {
     pub retention: Duration,
     /// How often to look whether a matching index should be kept.
     pub snapshot_period: Duration,
+    /// How often a few clusters have a second look; never if it is switched off.
+    pub second_look_period: Option<Duration>,
 }
 
 impl Settings {
@@ -50,14 +50,15 @@ impl Settings {
             deliver_period: delivery.poll,
             retention: idempotency.retention,
             snapshot_period: matching.snapshot_poll,
+            second_look_period: matching.second_look.then_some(matching.second_look_poll),
         }
     }
 }
 
-/// Every pass there is.
+/// Every pass there is, less what is switched off.
 pub fn passes(settings: &Settings) -> Vec<Pass> {
     let retention = settings.retention;
-    vec![
+    let mut passes = vec![
         // Compares what is true with what was told, and plans what should be said.
         Pass {
             name: "reconcile",
@@ -86,19 +87,6 @@ pub fn passes(settings: &Settings) -> Vec<Pass> {
             hint: |_| None,
             run: Box::new(|app, now| Box::pin(async move { app.embed_once(now).await })),
         },
-        // Looks at clusters that changed: what they are about, which may be one, which may be several.
-        Pass {
-            name: "second look",
-            period: SECOND_LOOK_PERIOD,
-            hint: |_| None,
-            run: Box::new(|app, now| {
-                Box::pin(async move {
-                    // However much there is, the next turn comes after the period: nobody waits for it.
-                    app.look_again_once(now).await?;
-                    Ok(Progress::Idle)
-                })
-            }),
-        },
         // Keeps the matching indexes for the next start.
         Pass {
             name: "snapshot",
@@ -123,7 +111,26 @@ pub fn passes(settings: &Settings) -> Vec<Pass> {
                 })
             }),
         },
-    ]
+    ];
+    passes.extend(settings.second_look_period.map(second_look));
+    passes
+}
+
+/// Looks at clusters that changed: what they are about, which may be one, which may be several. It is not urgent, and it
+/// shares the matching index with new reports.
+fn second_look(period: Duration) -> Pass {
+    Pass {
+        name: "second look",
+        period,
+        hint: |_| None,
+        run: Box::new(|app, now| {
+            Box::pin(async move {
+                // However much there is, the next turn comes after the period: nobody waits for it.
+                app.look_again_once(now).await?;
+                Ok(Progress::Idle)
+            })
+        }),
+    }
 }
 
 /// Runs what announces and delivers until there is nothing left to do now. For tests, which own the time.
