@@ -8,6 +8,7 @@ mod m20261123_000002_suggestions;
 mod m20261129_000003_indexes;
 mod m20261129_000004_report_vectors;
 mod m20261129_000005_second_look;
+mod m20261130_000006_grounds;
 
 /// Every change, oldest first.
 pub struct Migrator;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000003_indexes::Migration),
             Box::new(m20261129_000004_report_vectors::Migration),
             Box::new(m20261129_000005_second_look::Migration),
+            Box::new(m20261130_000006_grounds::Migration),
         ]
     }
 }

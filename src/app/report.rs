@@ -7,7 +7,7 @@ use crate::domain::cluster::Cluster;
 use crate::domain::coverage::{Coverage, InstallationFacts};
 use crate::domain::id::{ClusterId, DefectId, ReportId};
 use crate::domain::policy::Policy;
-use crate::domain::report::{DEFAULT_ENVIRONMENT, NewReport, PlacementDecision, Report, Signal};
+use crate::domain::report::{DEFAULT_ENVIRONMENT, Nearest, NewReport, PlacementDecision, Report, Signal};
 use crate::domain::statements::{self, CustomerFacts, Outlook, ReportFacts, World};
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Violations;
@@ -57,6 +57,15 @@ impl PlacementView {
         };
         Self { decision, cluster, score: placement.score, suggested, signals: signals(&placement.signals).0 }
     }
+}
+
+/// Why a report is where it is.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The report, and where it is now.
+    pub placed: PlacedReport,
+    /// What was near when it came, best first, each with its cluster's title now; empty too where nobody remembers.
+    pub nearest: Vec<(Nearest, String)>,
 }
 
 /// What is known about the problem a report describes.
@@ -149,6 +158,18 @@ impl App {
     pub async fn get_report(&self, call: &Call, id: ReportId) -> Result<PlacedReport, Error> {
         let found = store::report::find(&self.read(call), id).await?;
         found.ok_or_else(|| Error::not_found(Resource::Report, id))
+    }
+
+    /// Why one report is where it is: what was decided when it came, by what, and who put it there.
+    pub async fn explain_report(&self, call: &Call, id: ReportId) -> Result<Explanation, Error> {
+        let placed = self.get_report(call, id).await?;
+        let nearest = placed.report.grounds.as_ref().map_or_else(Vec::new, |grounds| grounds.nearest.clone());
+        let clusters: Vec<ClusterId> = nearest.iter().map(|near| near.cluster_id).collect();
+        let clusters = store::cluster::by_ids(&self.read(call), &clusters).await?;
+        let titles: HashMap<ClusterId, String> =
+            clusters.into_iter().map(|cluster| (cluster.id, cluster.title)).collect();
+        let titled = |near: Nearest| (near, titles.get(&near.cluster_id).cloned().unwrap_or_default());
+        Ok(Explanation { placed, nearest: nearest.into_iter().map(titled).collect() })
     }
 
     /// A page of reports.

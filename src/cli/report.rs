@@ -1,4 +1,4 @@
-//! `hearback report`: submits one report, or lists those there are.
+//! `hearback report`: submits one report, lists those there are, or explains why one is where it is.
 
 use std::io::Read as _;
 
@@ -11,13 +11,15 @@ use super::import::parse_moment;
 use super::output::{OutputFormat, Table, message, moment, print_json, print_line, short, visible, word};
 use crate::grpc::proto;
 
-/// Submit or list reports.
+/// Submit, list or explain reports.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ReportCommand {
     /// Submit one report and print what is known about the problem.
     Submit(Box<Submit>),
     /// List reports, newest first.
     List(List),
+    /// Say why a report is where it is: what was decided when it came and by what, and who put it there.
+    Explain(Explain),
 }
 
 /// What a report says.
@@ -114,6 +116,15 @@ pub(crate) struct List {
     order_by: String,
 }
 
+/// Which report.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// The report, `rep_…`.
+    report: String,
+}
+
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
@@ -127,6 +138,7 @@ pub(crate) async fn run(command: ReportCommand, globals: &Globals) -> anyhow::Re
     match command {
         ReportCommand::Submit(submit) => submit.run(globals).await,
         ReportCommand::List(list) => list.run(globals).await,
+        ReportCommand::Explain(explain) => explain.run(globals).await,
     }
 }
 
@@ -235,6 +247,63 @@ impl List {
         }
         Ok(())
     }
+}
+
+impl Explain {
+    async fn run(self, globals: &Globals) -> anyhow::Result<()> {
+        let mut api = self.client.client()?.reports();
+        let request = proto::ExplainReportRequest { report_id: self.report };
+        let why = client::call(request, async |request| api.explain_report(request).await).await?;
+        match globals.output {
+            OutputFormat::Json => print_json(&message("hearback.v1.ExplainReportResponse", &why))?,
+            OutputFormat::Table => print_line(&explained(&why))?,
+        }
+        Ok(())
+    }
+}
+
+/// Why a report is where it is: then, by which reasons, near to what, and now.
+fn explained(why: &proto::ExplainReportResponse) -> String {
+    let placement = why.placement.clone().unwrap_or_default();
+    let decision = word(placement.decision().as_str_name(), "DECISION_");
+    let mut lines = vec![
+        format!("came      {}", moment(why.create_time.as_ref())),
+        format!("decided   {decision}, score {:.2}, cluster {}", placement.score, placement.cluster_id),
+    ];
+    if !placement.suggested_cluster_id.is_empty() {
+        lines.push(format!("resembles {}", placement.suggested_cluster_id));
+    }
+    if let Some(grounds) = &why.grounds {
+        let proto::PlacementGrounds { matcher_version, attach_threshold, suggest_threshold, nearest: _ } = grounds;
+        lines.push(format!(
+            "by        matcher {matcher_version}, which attached from {attach_threshold:.2} and asked from \
+             {suggest_threshold:.2}"
+        ));
+    }
+    let membership = why.membership.clone().unwrap_or_default();
+    let who = match membership.origin() {
+        proto::membership::Origin::Human => format!("by {}", membership.actor),
+        _ => "by the matcher".to_owned(),
+    };
+    let step = if why.operation_id.is_empty() { String::new() } else { format!(", {}", why.operation_id) };
+    lines.push(format!("now in    {} ({who}: {}{step})", why.cluster_id, visible(&membership.reason)));
+    if !placement.signals.is_empty() {
+        let mut table = Table::new(["WEIGHT", "SIGNAL", "WHAT IT SAW"]);
+        for signal in &placement.signals {
+            table.row([format!("{:+.2}", signal.weight), signal.name.clone(), short(&signal.detail, 100)]);
+        }
+        lines.extend([String::new(), table.text()]);
+    }
+    let nearest = why.grounds.as_ref().map(|grounds| grounds.nearest.as_slice()).unwrap_or_default();
+    if !nearest.is_empty() {
+        let mut table = Table::new(["SCORE", "NEAR TO", "IN CLUSTER", "TITLE"]);
+        for near in nearest {
+            let (report, cluster) = (near.report_id.clone(), near.cluster_id.clone());
+            table.row([format!("{:.2}", near.score), report, cluster, short(&near.title, 60)]);
+        }
+        lines.extend([String::new(), table.text()]);
+    }
+    lines.join("\n")
 }
 
 /// The reports that a filter finds, at most `limit`.

@@ -66,6 +66,30 @@ pub struct Signal {
 #[serde(transparent)]
 pub struct Signals(pub Vec<Signal>);
 
+/// What the matcher went by when it decided where a report belongs. No word of any report is in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grounds {
+    /// The version of the matcher.
+    pub version: u32,
+    /// From this score on it attached: the tenant's threshold, or the lower one of near twins.
+    pub attach: f64,
+    /// From this score on it asked a person.
+    pub suggest: f64,
+    /// The nearest clusters, best first; the first decided.
+    pub nearest: Vec<Nearest>,
+}
+
+/// A cluster that was near to a report, by the one of its reports that was most alike.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Nearest {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// The report.
+    pub report_id: ReportId,
+    /// How alike, 0 to 1.
+    pub score: f64,
+}
+
 /// A report as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -113,6 +137,8 @@ pub struct Report {
     pub suggested_cluster_id: Option<ClusterId>,
     /// Why.
     pub signals: Signals,
+    /// What that was decided by; `None` if it was accepted by a release that did not remember.
+    pub grounds: Option<Grounds>,
     /// How far its loop is closed.
     pub loop_state: LoopState,
     /// What it waits for, or why it ended.

@@ -8,12 +8,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::app::cluster::operation::check_reason;
 use crate::app::intake::{Accepted, Patience, ReadReport};
-use crate::app::report::{KnownProblem, Matched, PlacementView};
+use crate::app::report::{Explanation, KnownProblem, Matched, PlacementView};
 use crate::app::{App, Call, Error};
 use crate::domain::coverage::Coverage;
 use crate::domain::id::ReportId;
 use crate::domain::report::{
-    Labels, LoopState, Membership, NewReport, NewReporter, Origin, PlacementDecision, Report, Signal,
+    Labels, LoopState, Membership, Nearest, NewReport, NewReporter, Origin, PlacementDecision, Report, Signal,
 };
 use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
@@ -125,6 +125,7 @@ pub(crate) fn encode_report(placed: PlacedReport) -> proto::Report {
         decision_cluster_id: _,
         suggested_cluster_id: _,
         signals: _,
+        grounds: _,
         loop_state: state,
         loop_reason,
     } = placed.report;
@@ -214,6 +215,31 @@ fn encode_matched(matched: Matched) -> proto::MatchReportResponse {
         known_problem: matched.known_problem.map(encode_known_problem),
         fixed_in: matched.fixed_in.map(encode_fixed_in),
         missing_facts: texts(matched.missing_facts),
+    }
+}
+
+fn encode_explanation(explanation: Explanation) -> proto::ExplainReportResponse {
+    let Explanation { placed, nearest } = explanation;
+    let candidate = |(near, title): (Nearest, String)| proto::MatchCandidate {
+        cluster_id: near.cluster_id.to_string(),
+        title,
+        score: near.score,
+        report_id: near.report_id.to_string(),
+    };
+    let nearest = nearest.into_iter().map(candidate).collect();
+    let grounds = placed.report.grounds.as_ref().map(|grounds| proto::PlacementGrounds {
+        matcher_version: i32::try_from(grounds.version).unwrap_or(i32::MAX),
+        attach_threshold: grounds.attach,
+        suggest_threshold: grounds.suggest,
+        nearest,
+    });
+    proto::ExplainReportResponse {
+        placement: Some(encode_placement(PlacementView::of(&placed.report))),
+        grounds,
+        create_time: Some(timestamp(placed.report.create_time)),
+        cluster_id: placed.membership.cluster_id.to_string(),
+        operation_id: placed.membership.operation_id.map(|id| id.to_string()).unwrap_or_default(),
+        membership: Some(encode_membership(placed.membership)),
     }
 }
 
@@ -384,6 +410,18 @@ impl ReportService for Api {
         violations.into_result()?;
         let placed = self.app.get_report(&call, id).await?;
         Ok(Response::new(proto::GetReportResponse { report: Some(encode_report(placed)) }))
+    }
+
+    async fn explain_report(
+        &self,
+        request: Request<proto::ExplainReportRequest>,
+    ) -> Result<Response<proto::ExplainReportResponse>, Status> {
+        let call = self.caller(request.metadata(), Scope::ReportsRead).await?;
+        let mut violations = Violations::new();
+        let id = noted_id("report_id", &request.get_ref().report_id, &mut violations);
+        violations.into_result()?;
+        let explanation = self.app.explain_report(&call, id).await?;
+        Ok(Response::new(encode_explanation(explanation)))
     }
 
     async fn list_reports(

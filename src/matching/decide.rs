@@ -114,6 +114,10 @@ pub struct Placement {
     pub decision: Decision,
     /// The best candidate's score; 0 if there is none.
     pub score: f64,
+    /// The best clusters, each with the member that is most alike; the first decided.
+    pub nearest: Vec<Candidate>,
+    /// The thresholds as they held for the first: near twins attach from a lower score on.
+    pub thresholds: Policy,
     /// Why. The weights add up to the score before it was cut to 0..1.
     pub signals: Vec<Signal>,
 }
@@ -210,6 +214,10 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    pub(super) fn candidate(&self) -> Candidate {
+        Candidate { cluster: self.cluster, report: self.rank.report, score: self.score }
+    }
+
     /// Sorts the better first. The ranks differ, so this is a total order.
     fn order(&self, other: &Self) -> std::cmp::Ordering {
         let ground = |standing: &Self| match standing.ground {
@@ -336,6 +344,16 @@ fn barred(evidence: &Evidence) -> BTreeSet<ClusterId> {
     barred
 }
 
+impl Policy {
+    /// The thresholds as they hold for a standing.
+    pub(super) fn of(&self, standing: Option<&Standing>) -> Self {
+        match standing.map(|standing| standing.ground) {
+            Some(Ground::Alike { capped: 0.0, twin: true, .. }) => Self { attach: self.twin(), ..*self },
+            _ => *self,
+        }
+    }
+}
+
 /// Decides by the best standing.
 pub(super) fn decide(policy: &Policy, standings: &[Standing]) -> Decision {
     let Some(best) = standings.first() else { return Decision::New };
@@ -344,9 +362,7 @@ pub(super) fn decide(policy: &Policy, standings: &[Standing]) -> Decision {
         // The same statement attaches whatever the thresholds are.
         Ground::Fingerprint | Ground::ExactText => true,
         Ground::StackTrace => false,
-        Ground::Alike { capped, twin, .. } => {
-            capped == 0.0 && score >= if twin { policy.twin() } else { policy.attach }
-        }
+        Ground::Alike { capped, .. } => capped == 0.0 && score >= policy.of(Some(best)).attach,
     };
     if attaches {
         Decision::Attach { cluster, report }

@@ -33,6 +33,8 @@ const EXEMPLARS: usize = 40;
 const KEPT: usize = EXEMPLARS + 12;
 /// What decides which texts are kept and shown.
 pub(super) const SHAPE: [usize; 2] = [EXEMPLARS, KEPT];
+/// The best clusters that a decision tells.
+const NEAREST: usize = 4;
 /// What a candidate's score is beside the last of those that were compared, if it was not.
 const UNCOMPARED: f64 = 0.5;
 
@@ -457,9 +459,7 @@ impl Index {
 
     /// The best clusters: those that were judged, and then those that were found and not compared.
     fn best(&self, evidence: &Evidence, judgement: &Judgement, limit: usize) -> Vec<Candidate> {
-        let candidate =
-            |best: &Standing| Candidate { cluster: best.cluster, report: best.rank.report, score: best.score };
-        let mut best: Vec<Candidate> = judgement.standings.iter().take(limit).map(candidate).collect();
+        let mut best: Vec<Candidate> = judgement.standings.iter().take(limit).map(Standing::candidate).collect();
         if best.len() == limit {
             return best;
         }
@@ -489,6 +489,8 @@ impl Index {
         Placement {
             decision: decide::decide(&self.policy, &judgement.standings),
             score: best.map_or(0.0, |best| best.score),
+            nearest: judgement.standings.iter().take(NEAREST).map(Standing::candidate).collect(),
+            thresholds: self.policy.of(best),
             signals: best.map_or_else(Vec::new, |best| self.signals(features, query, evidence, best, verdict)),
         }
     }

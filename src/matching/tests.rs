@@ -80,6 +80,33 @@ fn lay_words_for_the_same_problem_attach() {
     }
 }
 
+#[test]
+fn a_decision_tells_what_was_nearest_and_the_thresholds_that_held() {
+    let known = [EXPORT, "Crash on PDF export", "My invoice shows the wrong VAT rate", "Battery drains overnight"];
+    let mut index = index(&known);
+    for attach in [0.05, 0.5, 0.9, 1.0] {
+        index.set_policy(Policy { attach, suggest: 0.01 });
+        for text in
+            known.into_iter().chain(["exporting a pdf makes the app crash", "the VAT rate is wrong on my invoice"])
+        {
+            let Placement { decision, score, nearest, thresholds, .. } = index.place(&title(text));
+            let first = nearest.first().expect("something is near");
+            assert_eq!((first.score, thresholds.suggest), (score, 0.01));
+            assert!(nearest.is_sorted_by(|better, worse| better.score >= worse.score));
+            assert!(thresholds.attach <= attach, "near twins need less, and nobody more");
+            match decision {
+                Decision::Attach { cluster, report } => {
+                    assert_eq!((first.cluster, first.report), (cluster, report));
+                    assert!(score >= thresholds.attach, "{text}: {score} {thresholds:?}");
+                }
+                Decision::Suggest { cluster, .. } => assert_eq!(first.cluster, cluster),
+                Decision::New => {}
+            }
+        }
+    }
+    assert_eq!(Index::new(Policy::default()).place(&title(EXPORT)).nearest, []);
+}
+
 /// Scores of texts that say the same problem, each in an index of a few others: without times, and with so many seconds
 /// between what is known and what comes.
 fn scores_by_time(seconds: i64) -> Vec<(&'static str, f64, f64)> {
@@ -160,7 +187,7 @@ fn the_same_persons_report_goes_to_their_earlier_one_more_readily() {
     assert_eq!(index.place_for(&again, &own).decision, attached);
     // Who has reported everything says little by reporting again.
     let many: BTreeSet<ClusterId> = (1..=50).map(cluster).collect();
-    assert_eq!(index.place_for(&again, &many), of_anybody);
+    assert_eq!(index.place_for(&again, &many), index.place(&again));
     let some: BTreeSet<ClusterId> = (1..=10).map(cluster).collect();
     let of_somebody_busy = index.place_for(&again, &some).score;
     assert!(of_anybody.score < of_somebody_busy && of_somebody_busy < of_theirs.score, "{of_somebody_busy}");

@@ -539,6 +539,7 @@ mod tests {
                 decision_cluster_id: ClusterId::new(),
                 suggested_cluster_id: None,
                 signals: Signals::default(),
+                grounds: None,
                 loop_state: LoopState::Open,
                 loop_reason: String::new(),
             };

@@ -17,7 +17,7 @@ use crate::domain::id::*;
 use crate::domain::ledger::StatementState;
 use crate::domain::product::Lines;
 use crate::domain::release::{DeploymentState, Platforms};
-use crate::domain::report::{Labels, LoopState, Origin, PlacementDecision, Signals};
+use crate::domain::report::{Grounds, Labels, LoopState, Origin, PlacementDecision, Signals};
 use crate::domain::suggestion::{SuggestionKind, SuggestionState};
 use crate::domain::time::Timestamp;
 use crate::domain::version::VersionScheme;
@@ -150,7 +150,7 @@ macro_rules! json_column {
         );
     )+};
 }
-json_column!(Labels, Lines, Platforms, Signals);
+json_column!(Grounds, Labels, Lines, Platforms, Signals);
 
 /// Any type with a JSON form, stored as text.
 #[derive(Debug, Clone, PartialEq)]

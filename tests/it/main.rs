@@ -20,6 +20,7 @@ mod defect;
 mod email;
 mod embedder;
 mod event;
+mod explain;
 mod release;
 mod report;
 mod second_look;

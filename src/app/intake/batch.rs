@@ -14,7 +14,8 @@ use crate::domain::id::{ClusterId, CustomerId, InstallationId, ReportId, Suggest
 use crate::domain::ledger::NO_DEFECT_LINKED;
 use crate::domain::policy::Policy;
 use crate::domain::report::{
-    DEFAULT_ENVIRONMENT, LoopState, Membership, NewReporter, Origin, PlacementDecision, Report, Signal, Signals,
+    DEFAULT_ENVIRONMENT, Grounds, LoopState, Membership, Nearest, NewReporter, Origin, PlacementDecision, Report,
+    Signal, Signals,
 };
 use crate::domain::suggestion::{Suggestion, SuggestionKind, SuggestionState};
 use crate::domain::time::Timestamp;
@@ -294,6 +295,7 @@ fn place(txn: &Txn, job: &Job, decided: &Decided, is_linked: bool) -> PlacedRepo
         decision_cluster_id: *cluster,
         suggested_cluster_id: suggested,
         signals: signals(&placement.signals),
+        grounds: Some(grounds(placement)),
         loop_state: LoopState::Open,
         loop_reason: if is_linked { PENDING } else { NO_DEFECT_LINKED }.to_owned(),
     };
@@ -320,6 +322,22 @@ pub(crate) fn signals(signals: &[matching::Signal]) -> Signals {
         detail: signal.detail.clone(),
     });
     Signals(remembered.collect())
+}
+
+/// What the matcher went by, as it is remembered.
+fn grounds(placement: &matching::Placement) -> Grounds {
+    let nearest = placement.nearest.iter().map(|near| Nearest {
+        cluster_id: near.cluster,
+        report_id: near.report,
+        score: near.score,
+    });
+    let thresholds = placement.thresholds;
+    Grounds {
+        version: matching::VERSION,
+        attach: thresholds.attach,
+        suggest: thresholds.suggest,
+        nearest: nearest.collect(),
+    }
 }
 
 /// What the report says that its customer runs; `None` if it says nothing.

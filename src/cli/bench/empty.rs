@@ -80,6 +80,13 @@ impl ReportService for Empty {
         Err(not_here())
     }
 
+    async fn explain_report(
+        &self,
+        _: Request<proto::ExplainReportRequest>,
+    ) -> Result<Response<proto::ExplainReportResponse>, Status> {
+        Err(not_here())
+    }
+
     async fn list_reports(
         &self,
         _: Request<proto::ListReportsRequest>,

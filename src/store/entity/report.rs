@@ -5,7 +5,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::domain::id::{ClusterId, CustomerId, ProductId, ReportId, TenantId};
 use crate::domain::report::Report;
-use crate::domain::report::{Labels, LoopState, PlacementDecision, Signals};
+use crate::domain::report::{Grounds, Labels, LoopState, PlacementDecision, Signals};
 use crate::domain::time::Timestamp;
 
 #[sea_orm::model]
@@ -35,6 +35,7 @@ pub struct Model {
     pub decision_cluster_id: ClusterId,
     pub suggested_cluster_id: Option<ClusterId>,
     pub signals: Signals,
+    pub grounds: Option<Grounds>,
     pub loop_state: LoopState,
     pub loop_reason: String,
 }
@@ -66,6 +67,7 @@ impl From<Model> for Report {
             decision_cluster_id: row.decision_cluster_id,
             suggested_cluster_id: row.suggested_cluster_id,
             signals: row.signals,
+            grounds: row.grounds,
             loop_state: row.loop_state,
             loop_reason: row.loop_reason,
         }
@@ -97,6 +99,7 @@ impl From<Report> for ActiveModel {
             decision_cluster_id: Set(value.decision_cluster_id),
             suggested_cluster_id: Set(value.suggested_cluster_id),
             signals: Set(value.signals),
+            grounds: Set(value.grounds),
             loop_state: Set(value.loop_state),
             loop_reason: Set(value.loop_reason),
         }

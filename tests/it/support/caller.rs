@@ -165,6 +165,12 @@ impl Caller {
         self.reports().get_report(request).await.expect("the report").into_inner().report.expect("it is there")
     }
 
+    /// Why a report is where it is.
+    pub(crate) async fn explain(&self, report: &Report) -> ExplainReportResponse {
+        let request = ExplainReportRequest { report_id: report.id.clone() };
+        self.reports().explain_report(request).await.expect("the reasons").into_inner()
+    }
+
     /// All reports that pass the filter.
     pub(crate) async fn list_reports(&self, filter: &str) -> Vec<Report> {
         let (mut all, mut page_token) = (Vec::new(), String::new());

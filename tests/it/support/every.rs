@@ -111,6 +111,7 @@ pub(crate) fn requests(things: &Things) -> Vec<(String, About, Vec<u8>)> {
     );
     request!("ReportService/MatchReport", Own, MatchReportRequest { report: Some(input()), ..Default::default() });
     request!("ReportService/GetReport", Thing, GetReportRequest { report_id: things_report() });
+    request!("ReportService/ExplainReport", Thing, ExplainReportRequest { report_id: things_report() });
     request!("ReportService/ListReports", Own, ListReportsRequest::default());
     request!(
         "ReportService/MoveReport",

@@ -107,6 +107,13 @@ impl ReportService for Moody {
         Err(Status::unimplemented("not asked for"))
     }
 
+    async fn explain_report(
+        &self,
+        _: Request<proto::ExplainReportRequest>,
+    ) -> Result<Response<proto::ExplainReportResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
     async fn list_reports(
         &self,
         _: Request<proto::ListReportsRequest>,
