@@ -292,7 +292,7 @@ fn keep_best(best: &mut Vec<Sum>, kept: usize, key: impl Fn(u32) -> u64) {
     let (_, &mut Sum { score: least, .. }, below) = best.select_nth_unstable_by(kept - 1, |a, b| b.score.cmp(&a.score));
     if below.iter().any(|sum| sum.score == least) {
         best.retain(|sum| sum.score >= least);
-        best.sort_unstable_by(|a, b| b.score.cmp(&a.score));
+        best.sort_unstable_by_key(|sum| std::cmp::Reverse(sum.score));
         let above = best.partition_point(|sum| sum.score > least);
         best[above..].select_nth_unstable_by_key(kept - 1 - above, |sum| (key(sum.slot), sum.slot));
     }

@@ -163,7 +163,7 @@ impl Probe {
     /// The cosine of the angle to a vector, which is told by its leading numbers, the others and one by its length; 0 if
     /// either has no direction.
     pub(super) fn cosine<const N: usize, const M: usize>(&self, head: &[i8; N], tail: &[i8; M], scale: f32) -> f32 {
-        const { assert!(N + M == DIMENSIONS && N % 16 == 0) };
+        const { assert!(N + M == DIMENSIONS && N.is_multiple_of(16)) };
         dot(&self.numbers, head, tail) as f32 * self.scale * scale
     }
 
