@@ -18,7 +18,7 @@ mod snapshots;
 mod tests;
 mod vectors;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -41,6 +41,8 @@ use crate::telemetry::chain;
 
 /// Reports read at once. At the longest texts that are allowed this is 50 MB, usually less than one.
 const TEXTS: u64 = 500;
+/// Pages of the past that are read at the same time: two take about as long as one is inserted, and one waits its turn.
+const READ_AHEAD: usize = 3;
 /// Events read at once.
 const EVENTS: u64 = 1_000;
 /// Constraints read at once.
@@ -247,20 +249,23 @@ impl TenantIndex {
             Loaded::UpTo(report) => Some(report),
             Loaded::All => return Ok(()),
         };
-        // While one page is inserted, another thread reads the next.
-        let mut reading = None;
+        // While one page is inserted, other threads read the next ones.
+        let mut reading = VecDeque::with_capacity(READ_AHEAD);
+        let mut is_last = false;
         loop {
-            let page = texts(db, Texts::All(after), TEXTS).await?;
-            let read_to = page.last().map(|text| text.report_id);
-            let next = read_to.map(|read_to| (tokio::task::spawn_blocking(move || read_all(page)), read_to));
-            if let Some((read, read_to)) = std::mem::replace(&mut reading, next) {
-                self.insert_all(read.await.map_err(|error| Error::Internal(Box::new(error)))?);
-                self.loaded = Loaded::UpTo(read_to);
+            while !is_last && reading.len() < READ_AHEAD {
+                let page = texts(db, Texts::All(after), TEXTS).await?;
+                match page.last().map(|text| text.report_id) {
+                    None => is_last = true,
+                    Some(read_to) => {
+                        after = Some(read_to);
+                        reading.push_back((tokio::task::spawn_blocking(move || read_all(page)), read_to));
+                    }
+                }
             }
-            if read_to.is_none() {
-                break;
-            }
-            after = read_to;
+            let Some((read, read_to)) = reading.pop_front() else { break };
+            self.insert_all(read.await.map_err(|error| Error::Internal(Box::new(error)))?);
+            self.loaded = Loaded::UpTo(read_to);
         }
         self.read_constraints(db).await?;
         self.loaded = Loaded::All;

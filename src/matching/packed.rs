@@ -118,10 +118,15 @@ pub(super) struct Body {
 
 impl Body {
     pub(super) fn new(runs: &[u16], terms: impl ExactSizeIterator<Item = DocumentTerm>) -> Self {
-        let mut bytes = Vec::with_capacity(runs.len() * 2 + terms.len() * size_of::<Packed>());
-        runs.iter().for_each(|run| bytes.extend(run.to_le_bytes()));
-        terms.for_each(|term| bytes.extend(pack(&term)));
-        Self::of(bytes.into(), runs.len() as u16)
+        let mut bytes = vec![0; runs.len() * 2 + terms.len() * size_of::<Packed>()].into_boxed_slice();
+        let (places_of_runs, places_of_terms) = bytes.split_at_mut(runs.len() * 2);
+        for (place, run) in places_of_runs.as_chunks_mut().0.iter_mut().zip(runs) {
+            *place = run.to_le_bytes();
+        }
+        for (place, term) in places_of_terms.as_chunks_mut().0.iter_mut().zip(terms) {
+            *place = pack(&term);
+        }
+        Self::of(bytes, runs.len() as u16)
     }
 
     fn of(bytes: Box<[u8]>, runs: u16) -> Self {

@@ -224,9 +224,12 @@ impl Postings {
             // A document that has none but the last terms cannot come up to `least`: those only add to what others found.
             let mut finding = terms.len();
             let mut most_of_rest = 0;
-            while finding > 1 && most_of_rest + terms[finding - 1].weight * 255 < least {
+            while let Some(Term { weight, number, .. }) = terms[1..finding].last() {
+                most_of_rest += weight * self.lists[*number as usize].most_in(window);
+                if most_of_rest >= least {
+                    break;
+                }
                 finding -= 1;
-                most_of_rest += terms[finding].weight * 255;
             }
             let (finding, adding) = terms.split_at_mut(finding);
             for term in finding.iter() {
@@ -280,12 +283,20 @@ fn complete<'d>(scratch: &mut Scratch, terms_of: impl Fn(u32) -> Terms<'d>) {
     }
 }
 
-/// Cuts the sums to the `kept` best; the last of them is the least, if there was anything to cut.
+/// Cuts the sums to the `kept` best; the last of them is the least, if there was anything to cut. Keys lie elsewhere in
+/// memory, so only those of equals at the border are looked at.
 fn keep_best(best: &mut Vec<Sum>, kept: usize, key: impl Fn(u32) -> u64) {
-    if best.len() > kept {
-        best.select_nth_unstable_by(kept - 1, |a, b| best_first(a, b, &key));
-        best.truncate(kept);
+    if best.len() <= kept {
+        return;
     }
+    let (_, &mut Sum { score: least, .. }, below) = best.select_nth_unstable_by(kept - 1, |a, b| b.score.cmp(&a.score));
+    if below.iter().any(|sum| sum.score == least) {
+        best.retain(|sum| sum.score >= least);
+        best.sort_unstable_by_key(|sum| std::cmp::Reverse(sum.score));
+        let above = best.partition_point(|sum| sum.score > least);
+        best[above..].select_nth_unstable_by_key(kept - 1 - above, |sum| (key(sum.slot), sum.slot));
+    }
+    best.truncate(kept);
 }
 
 fn best_first(a: &Sum, b: &Sum, key: impl Fn(u32) -> u64) -> std::cmp::Ordering {

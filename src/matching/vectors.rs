@@ -291,16 +291,7 @@ impl Vectors {
     }
 
     fn nearest_list(&self, head: &Head) -> usize {
-        let mut dots = Vec::with_capacity(self.lists.len());
-        dots_of(&widened(head), &self.centres, &mut dots);
-        let mut best = (0, f32::NEG_INFINITY);
-        for (at, (&dot, scale)) in dots.iter().zip(&self.scales).enumerate() {
-            let near = dot as f32 * scale;
-            if near > best.1 {
-                best = (at, near);
-            }
-        }
-        best.0
+        nearest_of(&widened(head), &self.centres, &self.scales)
     }
 
     fn push_list(&mut self, centre: Centre) {
@@ -319,9 +310,14 @@ impl Vectors {
             self.push_list(other);
             (self.centres[list], self.scales[list]) = (one.head, one.scale);
             let count = entries.len();
-            for (head, entry) in heads.into_iter().zip(entries) {
-                let to = if nearer_to_first(&head, &one, &other) { list } else { new };
-                self.put(to as u32, head, entry);
+            let is_first: Vec<bool> = heads.iter().map(|head| nearer_to_first(head, &one, &other)).collect();
+            let firsts = is_first.iter().filter(|&&is_first| is_first).count();
+            for (part, count) in [(list, firsts), (new, count - firsts)] {
+                self.lists[part].heads.reserve_exact(count);
+                self.lists[part].entries.reserve_exact(count);
+            }
+            for ((head, entry), is_first) in heads.into_iter().zip(entries).zip(is_first) {
+                self.put(if is_first { list } else { new } as u32, head, entry);
             }
             for part in [list, new] {
                 let length = self.lists[part].entries.len();
@@ -414,6 +410,7 @@ fn widened(head: &Head) -> [i16; HEAD] {
     head.map(i16::from)
 }
 
+#[inline(always)]
 fn nearer_to_first(head: &Head, one: &Centre, other: &Centre) -> bool {
     let head = widened(head);
     dot(&head, &one.head) as f32 * one.scale >= dot(&head, &other.head) as f32 * other.scale
@@ -421,13 +418,14 @@ fn nearer_to_first(head: &Head, one: &Centre, other: &Centre) -> bool {
 
 /// Two centres that a list falls into: its first vector and the one furthest from it, moved to the middles of those
 /// nearer to them.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
 fn two_centres(heads: &[Head]) -> (Centre, Centre) {
     let centre = |head: &Head| centre(&head.map(i32::from));
     let first = centre(&heads[0]);
     let wanted = widened(&first.head);
-    let nearness = |head: &&Head| dot(&wanted, head) as f32 * centre(head).scale;
-    let furthest = heads.iter().min_by(|a, b| nearness(a).total_cmp(&nearness(b))).unwrap_or(&heads[0]);
-    let (mut one, mut other) = (first, centre(furthest));
+    let nearness = |head: &Head| dot(&wanted, head) as f32 * centre(head).scale;
+    let furthest = heads.iter().map(|head| (nearness(head), head)).min_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut one, mut other) = (first, centre(furthest.map_or(&heads[0], |(_, head)| head)));
     for _ in 0..ROUNDS {
         let mut sums = [[0_i32; HEAD]; 2];
         for head in heads {
@@ -442,8 +440,13 @@ fn two_centres(heads: &[Head]) -> (Centre, Centre) {
 }
 
 fn centre(sum: &[i32; HEAD]) -> Centre {
-    let largest = sum.iter().map(|number| number.unsigned_abs()).max().unwrap_or(0).max(1);
-    let head = sum.map(|number| (f64::from(number) * 127.0 / f64::from(largest)).round() as i8);
+    let largest = sum.iter().map(|number| u64::from(number.unsigned_abs())).max().unwrap_or(0).max(1);
+    // In whole numbers, halves away from zero.
+    let scaled = |number: i32| {
+        let size = ((254 * u64::from(number.unsigned_abs()) + largest) / (2 * largest)) as i8;
+        if number < 0 { -size } else { size }
+    };
+    let head = if largest == 127 { sum.map(|number| number as i8) } else { sum.map(scaled) };
     let square: i32 = head.iter().map(|&number| i32::from(number) * i32::from(number)).sum();
     Centre { head, scale: if square == 0 { 0.0 } else { (1.0 / f64::from(square).sqrt()) as f32 } }
 }
@@ -455,10 +458,37 @@ fn dots_of(one: &[i16; HEAD], heads: &[Head], dots: &mut Vec<i32>) {
     dots.extend(heads.iter().map(|head| dot(one, head)));
 }
 
-/// Written so that the compiler multiplies many numbers at once.
+/// The first of the nearest centres. Many are held against the best so far together, so that the processor need not guess
+/// at each.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn nearest_of(one: &[i16; HEAD], centres: &[Head], scales: &[f32]) -> usize {
+    const TOGETHER: usize = 32;
+    let mut best = (0, f32::NEG_INFINITY);
+    for (part, (centres, scales)) in centres.chunks(TOGETHER).zip(scales.chunks(TOGETHER)).enumerate() {
+        let mut near = [f32::NEG_INFINITY; TOGETHER];
+        for ((near, centre), scale) in near.iter_mut().zip(centres).zip(scales) {
+            *near = dot(one, centre) as f32 * scale;
+        }
+        let nearest = near.iter().fold(f32::NEG_INFINITY, |most, &near| if near > most { near } else { most });
+        if nearest > best.1
+            && let Some(at) = near.iter().position(|&near| near == nearest)
+        {
+            best = (part * TOGETHER + at, nearest);
+        }
+    }
+    best.0
+}
+
+/// Written so that the compiler multiplies sixteen numbers at once.
 #[inline(always)]
 fn dot(one: &[i16; HEAD], other: &Head) -> i32 {
-    one.iter().zip(other).map(|(&a, &b)| i32::from(a) * i32::from(i16::from(b))).sum()
+    let mut sums = [0; 16];
+    for (one, other) in one.as_chunks::<16>().0.iter().zip(other.as_chunks::<16>().0) {
+        for (sum, (&a, &b)) in sums.iter_mut().zip(one.iter().zip(other)) {
+            *sum += i32::from(a) * i32::from(i16::from(b));
+        }
+    }
+    sums.iter().sum()
 }
 
 #[cfg(test)]
@@ -520,6 +550,19 @@ mod tests {
             all += exact.len();
         }
         assert!(hits * 100 >= all * 80, "{hits} of {all}");
+    }
+
+    #[test]
+    fn a_centre_is_rounded_like_any_number() {
+        for largest in 1..=300 {
+            let mut sum = [0; HEAD];
+            sum[0] = largest;
+            for number in -largest..=largest {
+                sum[1] = number;
+                let rounded = (f64::from(number) * 127.0 / f64::from(largest)).round();
+                assert_eq!(f64::from(centre(&sum).head[1]), rounded, "{number} of {largest}");
+            }
+        }
     }
 
     #[test]

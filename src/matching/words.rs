@@ -161,18 +161,27 @@ pub(super) fn is_generic(stem: &str) -> bool {
 
 /// A few texts and what they stand for, in a table that is sparse enough to answer at the first look.
 struct Table<V> {
+    /// A bit for each hash of a text: most words are in no list, and are answered by this.
+    bits: Box<[u64]>,
     slots: Box<[Option<(Key, V)>]>,
 }
 
 impl<V> Table<V> {
     fn new(capacity: usize) -> Self {
-        Self { slots: std::iter::repeat_with(|| None).take((capacity * 2).next_power_of_two()).collect() }
+        let size = (capacity * 2).next_power_of_two();
+        Self { bits: vec![0; size.div_ceil(8)].into(), slots: std::iter::repeat_with(|| None).take(size).collect() }
+    }
+
+    /// Where the bit of a hash is: there are eight for a slot.
+    fn bit(&self, hash: u64) -> (usize, u64) {
+        let at = (hash >> 32) as usize & (self.bits.len() * 64 - 1);
+        (at / 64, 1 << (at % 64))
     }
 
     /// The slot that holds a key, or the free one where it belongs.
-    fn slot(&self, key: Key) -> usize {
+    fn slot(&self, key: Key, hash: u64) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = key.hash() as usize & mask;
+        let mut at = hash as usize & mask;
         while let Some((other, _)) = &self.slots[at]
             && *other != key
         {
@@ -182,13 +191,22 @@ impl<V> Table<V> {
     }
 
     fn get(&self, text: &str) -> Option<&V> {
-        let (_, value) = self.slots[self.slot(Key::of(text)?)].as_ref()?;
+        let key = Key::of(text)?;
+        let hash = key.hash();
+        let (word, bit) = self.bit(hash);
+        if self.bits[word] & bit == 0 {
+            return None;
+        }
+        let (_, value) = self.slots[self.slot(key, hash)].as_ref()?;
         Some(value)
     }
 
     fn entry(&mut self, text: &str, first: V) -> &mut V {
         let key = Key::of(text).expect("the words of the lists are short");
-        let at = self.slot(key);
+        let hash = key.hash();
+        let (word, bit) = self.bit(hash);
+        self.bits[word] |= bit;
+        let at = self.slot(key, hash);
         let (_, value) = self.slots[at].get_or_insert((key, first));
         value
     }

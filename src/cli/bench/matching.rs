@@ -3,9 +3,12 @@
 //! The engine runs as the service runs it, in this process and on one thread: a text is read, compared, and decided.
 //! Clusters are generated ([`Workload`]), one report each; a query tells the problem of one of them in other words. A hit
 //! is that cluster among the first ten. The baselines get the same texts and the same queries in the same run.
+//!
+//! The clusters are read by several threads and inserted by one, as the service does when it has no snapshot.
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -26,6 +29,8 @@ mod tantivy;
 const FIRST: usize = 10;
 /// New reports for which it is measured when the next one finds them.
 const NEWCOMERS: u64 = 50;
+/// Texts that a thread reads at a time while the index is filled.
+const PAGE: u64 = 500;
 /// Texts that are read before memory is measured.
 const WARMING: u64 = 2_000;
 /// Queries that the exact scan is asked: it reads everything each time.
@@ -67,6 +72,34 @@ impl Task {
         (0..self.clusters).map(|cluster| self.text(cluster))
     }
 
+    /// Reads the clusters' texts by as many threads as there are processors, and hands them to `take` in their order.
+    fn read_all(&self, mut take: impl FnMut(u64, &Features)) {
+        let readers = std::thread::available_parallelism().map_or(1, usize::from);
+        let page = |number: u64| (number * PAGE)..((number + 1) * PAGE).min(self.clusters);
+        let pages = self.clusters.div_ceil(PAGE);
+        std::thread::scope(|scope| {
+            let reading: Vec<_> = (0..pages.min(readers as u64))
+                .map(|first| {
+                    let (send, receive) = mpsc::sync_channel(1);
+                    scope.spawn(move || {
+                        for number in (first..pages).step_by(readers) {
+                            let texts = page(number).map(|cluster| self.text(cluster));
+                            let read: Vec<Features> = texts.map(|(title, body)| read(&title, &body)).collect();
+                            if send.send(read).is_err() {
+                                return;
+                            }
+                        }
+                    });
+                    receive
+                })
+                .collect();
+            for (number, receive) in (0..pages).zip(reading.iter().cycle()) {
+                let Ok(features) = receive.recv() else { return };
+                page(number).zip(&features).for_each(|(cluster, features)| take(cluster, features));
+            }
+        });
+    }
+
     /// The cluster that query `number` is about, and its words.
     fn query(&self, number: u64) -> (u64, String, String) {
         let about = self.workload.pick(number, self.clusters);
@@ -91,6 +124,8 @@ struct Figures {
     bytes_per_cluster: Option<f64>,
     /// From when a report was given until a query found it.
     visible_after: Option<Duration>,
+    /// How long it took to make, read and insert all clusters; of the engine only.
+    filled_in: Option<Duration>,
 }
 
 impl Figures {
@@ -112,6 +147,7 @@ impl Figures {
             "p99_ms": rounded(self.percentile(99), 4),
             "cpu_us_per_match": self.cpu.map(|cpu| rounded(cpu.as_secs_f64() * 1e6 / queries, 1)),
             "bytes_per_cluster": self.bytes_per_cluster.map(|bytes| rounded(bytes, 0)),
+            "filled_in_s": self.filled_in.map(|filled| rounded(filled.as_secs_f64(), 2)),
             "visible_after_ms": self.visible_after.map(|after| rounded(after.as_secs_f64() * 1_000.0, 4)),
             "hit_at_10": rounded(self.share_of_hits(), 4),
             "queries": self.latencies.len(),
@@ -182,24 +218,29 @@ fn median(mut durations: Vec<Duration>) -> Option<Duration> {
     durations.get(durations.len() / 2).copied()
 }
 
+fn read(title: &str, body: &str) -> Features {
+    Features::of(&Text { product: None, fingerprint: None, title, body })
+}
+
 /// The engine of the service.
 fn engine(task: &Task) -> anyhow::Result<Figures> {
-    let read = |title: &str, body: &str| Features::of(&Text { product: None, fingerprint: None, title, body });
     // The program's own tables are not what the clusters take.
     for number in 0..WARMING {
         let (_, title, body) = task.query(number);
         black_box(read(&title, &body));
     }
+    let begin = Instant::now();
     let (built, bytes_per_cluster) = measured(task, || {
         let mut index = Index::new(Policy::default());
         let mut numbers = HashMap::new();
-        for (number, (title, body)) in (0..).zip(task.texts()) {
+        task.read_all(|number, features| {
             let cluster = ClusterId::new();
-            index.insert(ReportId::new(), cluster, false, &read(&title, &body));
+            index.insert(ReportId::new(), cluster, false, features);
             numbers.insert(cluster, number);
-        }
+        });
         (index, numbers)
     });
+    let filled_in = Some(begin.elapsed());
     let (mut index, mut numbers): (Index, HashMap<ClusterId, u64>) = built;
     let (latencies, cpu, hits) = ask(task, task.queries, |title, body| {
         let (_, candidates) = index.place_among(&read(title, body), FIRST);
@@ -217,7 +258,8 @@ fn engine(task: &Task) -> anyhow::Result<Figures> {
         let is_found = found.iter().any(|candidate| candidate.cluster == cluster);
         is_found.then_some(()).context("a report was not found by the next one about the same")?;
     }
-    Ok(Figures { name: "hearback", latencies, cpu, hits, bytes_per_cluster, visible_after: median(visible) })
+    let visible_after = median(visible);
+    Ok(Figures { name: "hearback", latencies, cpu, hits, bytes_per_cluster, visible_after, filled_in })
 }
 
 /// Runs the verb.
@@ -244,6 +286,9 @@ pub(super) fn run(args: &MatchArgs, globals: &Globals) -> anyhow::Result<()> {
     }
     print_line(&format!("{} clusters, one thread", args.clusters))?;
     print_line(&engine.line())?;
+    if let Some(filled_in) = engine.filled_in {
+        print_line(&format!("filled in {:.1} s by all processors", filled_in.as_secs_f64()))?;
+    }
     for baseline in &baselines {
         print_line(&baseline.line())?;
     }

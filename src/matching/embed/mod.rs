@@ -49,7 +49,7 @@ pub(super) struct Probe {
 #[derive(Debug, Clone)]
 struct Sum {
     numbers: [i16; DIMENSIONS],
-    left: usize,
+    count: usize,
 }
 
 /// Pieces that can be added up without overflow.
@@ -63,9 +63,8 @@ fn round(number: f32) -> i32 {
 
 /// What a report is about: its title, and the sentences of its body as far as they do not drown the title.
 pub(super) fn vector_of(title: &str, body: &str) -> Vector {
-    let (mut title_sum, mut body_sum) = (Sum::new(MOST_OF_TITLE), Sum::new(MOST_OF_BODY));
-    title_sum.read(title);
-    if !body_sum.read(body) {
+    let (title_sum, body_sum) = (Sum::of(title, MOST_OF_TITLE), Sum::of(body, MOST_OF_BODY));
+    if body_sum.count == 0 {
         return title_sum.vector();
     }
     let (title_length, body_length) = (title_sum.length(), body_sum.length());
@@ -89,30 +88,21 @@ fn direction(sum: &[i32; DIMENSIONS]) -> Vector {
 }
 
 impl Sum {
-    /// Nothing yet; at most so many pieces will be read.
-    fn new(most: usize) -> Self {
-        Self { numbers: [0; DIMENSIONS], left: most.min(MOST_PIECES) }
-    }
-
-    /// Adds a text's rows; answers whether there were any.
-    fn read(&mut self, text: &str) -> bool {
-        let left = self.left;
-        if left > 0 {
+    /// Adds up the rows of a text's first pieces.
+    fn of(text: &str, most: usize) -> Self {
+        let most = most.min(MOST_PIECES);
+        let (mut rows, mut count) = ([0; MOST_PIECES], 0);
+        if most > 0 {
+            // All rows are known before the first is read: the processor then waits for many of them at once.
             PIECES.read(text, |piece| {
-                self.add_row(piece);
-                self.left -= 1;
-                self.left > 0
+                rows[count] = piece;
+                count += 1;
+                count < most
             });
         }
-        self.left < left
-    }
-
-    fn add_row(&mut self, piece: u32) {
-        let start = piece as usize * DIMENSIONS;
-        let Some(row) = TABLE.get(start..start + DIMENSIONS) else { return };
-        for (sum, &byte) in self.numbers.iter_mut().zip(row) {
-            *sum += i16::from(byte as i8);
-        }
+        let mut sum = Self { numbers: [0; DIMENSIONS], count };
+        add_rows(&rows[..count], &mut sum.numbers);
+        sum
     }
 
     fn length(&self) -> f32 {
@@ -173,7 +163,7 @@ impl Probe {
     /// The cosine of the angle to a vector, which is told by its leading numbers, the others and one by its length; 0 if
     /// either has no direction.
     pub(super) fn cosine<const N: usize, const M: usize>(&self, head: &[i8; N], tail: &[i8; M], scale: f32) -> f32 {
-        const { assert!(N + M == DIMENSIONS) };
+        const { assert!(N + M == DIMENSIONS && N.is_multiple_of(16)) };
         dot(&self.numbers, head, tail) as f32 * self.scale * scale
     }
 
@@ -184,12 +174,40 @@ impl Probe {
     }
 }
 
+/// Numbers of a row that are added up at a time: as many as stay in registers.
+const PART: usize = 64;
+
+/// Adds up rows of the table. Written so that the compiler adds many numbers at once, by the widest registers that the
+/// processor has.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn add_rows(rows: &[u32], sums: &mut [i16; DIMENSIONS]) {
+    let (parts, _) = TABLE.as_chunks::<PART>();
+    for (at, sums) in sums.as_chunks_mut::<PART>().0.iter_mut().enumerate() {
+        let mut added = [0; PART];
+        for &row in rows {
+            let Some(part) = parts.get(row as usize * (DIMENSIONS / PART) + at) else { continue };
+            for (sum, &byte) in added.iter_mut().zip(part) {
+                *sum += i16::from(byte as i8);
+            }
+        }
+        *sums = added;
+    }
+}
+
 /// Written so that the compiler multiplies many numbers at once, by the widest registers that the processor has.
 #[multiversion::multiversion(targets("x86_64+avx2"))]
 fn dot(one: &[i16; DIMENSIONS], head: &[i8], tail: &[i8]) -> i32 {
     let (first, rest) = one.split_at(head.len());
-    let product = |(&a, &b): (&i16, &i8)| i32::from(a) * i32::from(i16::from(b));
-    first.iter().zip(head).map(product).sum::<i32>() + rest.iter().zip(tail).map(product).sum::<i32>()
+    let mut sums = [0; 16];
+    for (one, other) in [(first, head), (rest, tail)] {
+        // Heads and tails are of whole sixteens.
+        for (one, other) in one.as_chunks::<16>().0.iter().zip(other.as_chunks::<16>().0) {
+            for (sum, (&a, &b)) in sums.iter_mut().zip(one.iter().zip(other)) {
+                *sum += i32::from(a) * i32::from(i16::from(b));
+            }
+        }
+    }
+    sums.iter().sum()
 }
 
 #[cfg(test)]

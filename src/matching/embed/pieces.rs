@@ -106,54 +106,70 @@ impl Pieces {
 
     /// Hands the rows of a text to `take`, until that answers `false`.
     pub(super) fn read(&self, text: &str, mut take: impl FnMut(u32) -> bool) {
+        if text.is_ascii() {
+            return self.read_ascii(text, take);
+        }
         let mut word = String::new();
         let mut goes_on = true;
         let mut end = |word: &mut String| {
-            let goes_on = word.is_empty() || self.word(word, &mut take);
+            let goes_on = word.is_empty() || self.word(word, word.len(), &mut take);
             word.clear();
             goes_on
         };
-        if text.is_ascii() {
-            for byte in text.bytes() {
-                match byte {
-                    b'a'..=b'z' | b'0'..=b'9' => word.push(char::from(byte)),
-                    b'A'..=b'Z' => word.push(char::from(byte.to_ascii_lowercase())),
-                    b' ' | b'\t' | b'\n' | b'\r' => goes_on = end(&mut word),
-                    0..=b' ' | 0x7f.. => {}
-                    mark => {
-                        goes_on = end(&mut word);
-                        word.push(char::from(mark));
-                        goes_on = goes_on && end(&mut word);
-                    }
-                }
-                if !goes_on {
-                    return;
-                }
+        for c in text.nfd().flat_map(char::to_lowercase).filter(|&c| !is_combining_mark(c)) {
+            if c.is_whitespace() {
+                goes_on = end(&mut word);
+            } else if is_alone(c) {
+                goes_on = end(&mut word);
+                word.push(c);
+                goes_on = goes_on && end(&mut word);
+            } else if !c.is_control() && c != '\u{fffd}' {
+                word.push(c);
             }
-        } else {
-            for c in text.nfd().flat_map(char::to_lowercase).filter(|&c| !is_combining_mark(c)) {
-                if c.is_whitespace() {
-                    goes_on = end(&mut word);
-                } else if is_alone(c) {
-                    goes_on = end(&mut word);
-                    word.push(c);
-                    goes_on = goes_on && end(&mut word);
-                } else if !c.is_control() && c != '\u{fffd}' {
-                    word.push(c);
-                }
-                if !goes_on {
-                    return;
-                }
+            if !goes_on {
+                return;
             }
         }
         end(&mut word);
     }
 
-    /// Cuts a word; answers whether to go on.
-    fn word(&self, word: &str, take: &mut impl FnMut(u32) -> bool) -> bool {
-        if let Some(row) = Key::of(word).and_then(|key| self.begins.row(key)) {
+    /// The same for a text in ASCII, as most are.
+    fn read_ascii(&self, text: &str, mut take: impl FnMut(u32) -> bool) {
+        let class = |byte: u8| CLASSES[usize::from(byte & 127)];
+        let mut lower = String::with_capacity(text.len() + Key::LONGEST);
+        lower.push_str(text);
+        lower.make_ascii_lowercase();
+        if lower.bytes().any(|byte| class(byte) == Class::Nothing) {
+            lower.retain(|c| class(c as u8) != Class::Nothing);
+        }
+        // So that every word has as many bytes behind it as a key looks at.
+        lower.extend([' '; Key::LONGEST]);
+        let mut rest = lower.as_str();
+        while let Some(&first) = rest.as_bytes().first() {
+            let length = match class(first) {
+                Class::Letter => rest.bytes().position(|byte| class(byte) != Class::Letter).unwrap_or(rest.len()),
+                _ => 1,
+            };
+            if class(first) != Class::Space && !self.word(rest, length, &mut take) {
+                return;
+            }
+            rest = &rest[length..];
+        }
+    }
+
+    /// Cuts the word that a text begins with, of so many bytes; answers whether to go on.
+    fn word(&self, text: &str, length: usize, take: &mut impl FnMut(u32) -> bool) -> bool {
+        if length <= Key::LONGEST
+            && let Some(row) = self.begins.row(Key::of_prefix(text.as_bytes()).cut(length))
+        {
             return take(row);
         }
+        self.cut(&text[..length], take)
+    }
+
+    /// Cuts a word that is no piece as a whole.
+    #[inline(never)]
+    fn cut(&self, word: &str, take: &mut impl FnMut(u32) -> bool) -> bool {
         if word.len() > MAX_WORD_CHARS && word.chars().count() > MAX_WORD_CHARS {
             return true;
         }
@@ -171,6 +187,34 @@ impl Pieces {
         rows[..count].iter().all(|&row| take(row))
     }
 }
+
+/// What an ASCII character in lower case is to the pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Part of a word.
+    Letter,
+    /// Between words.
+    Space,
+    /// A word by itself.
+    Mark,
+    /// Left out.
+    Nothing,
+}
+
+const CLASSES: [Class; 128] = {
+    let mut classes = [Class::Nothing; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'0'..=b'9' => Class::Letter,
+            b' ' | b'\t' | b'\n' | b'\r' => Class::Space,
+            0..b' ' | 0x7f.. => Class::Nothing,
+            _ => Class::Mark,
+        };
+        byte += 1;
+    }
+    classes
+};
 
 /// Whether a character is a word by itself.
 fn is_alone(c: char) -> bool {

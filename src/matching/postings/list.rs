@@ -47,6 +47,8 @@ struct Window {
     steps: Vec<Step>,
     /// The slot of the last step.
     last: u16,
+    /// No impact is greater.
+    most: u8,
 }
 
 impl Default for List {
@@ -92,9 +94,10 @@ impl List {
                 for at in 0..input.count(1 << (24 - WINDOW_BITS))? {
                     let mut steps = vec![[0; 2]; input.count(WINDOW)?];
                     input.fill(steps.as_flattened_mut())?;
-                    let mut slot = 0;
+                    let (mut slot, mut most) = (0, 0);
                     for &[step, impact] in &steps {
                         slot += u32::from(step);
+                        most = impact.max(most);
                         common.count += usize::from(impact > 0);
                         if impact > 0 && !is_shown((at << WINDOW_BITS) as u32 + slot) {
                             return Err(wrong());
@@ -103,7 +106,7 @@ impl List {
                     let is_right = steps.last().is_none_or(|&[_, impact]| impact > 0)
                         && steps.iter().skip(1).all(|&[step, _]| step > 0);
                     let last = u16::try_from(slot).ok().filter(|&slot| is_right && usize::from(slot) < WINDOW);
-                    common.windows.push(Window { steps, last: last.ok_or_else(wrong)? });
+                    common.windows.push(Window { steps, last: last.ok_or_else(wrong)?, most });
                 }
                 Ok(Self::Windows(Box::new(common)))
             }
@@ -136,6 +139,14 @@ impl List {
             Self::Few(count, _) => usize::from(*count),
             Self::Sorted(postings) => postings.len(),
             Self::Windows(common) => common.count,
+        }
+    }
+
+    /// The greatest impact that a posting of a window can have.
+    pub(super) fn most_in(&self, window: usize) -> u32 {
+        match self {
+            Self::Few(..) | Self::Sorted(_) => u32::from(u8::MAX),
+            Self::Windows(common) => common.windows.get(window).map_or(0, |window| u32::from(window.most)),
         }
     }
 
@@ -305,6 +316,7 @@ impl Window {
 
     /// Adds a slot that is not there.
     fn insert(&mut self, slot: u16, impact: u8) {
+        self.most = self.most.max(impact);
         self.make_room();
         if self.steps.is_empty() || slot > self.last {
             // The last slot is 0 where there is none.

@@ -5,17 +5,32 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 const ROOT: u64 = 0xbb67_ae85_84ca_a73b;
 
 /// Hashes bytes, eight at a time. Not for keys that leave the process with a promise: see `signature` for those.
+#[inline]
 pub(in crate::matching) fn hash(bytes: &[u8]) -> u64 {
     let mut state = (bytes.len() as u64).wrapping_mul(GOLDEN);
     let mut chunks = bytes.chunks_exact(8);
     for chunk in &mut chunks {
         state = mix(state, u64::from_le_bytes(chunk.try_into().expect("chunks of eight have eight bytes")));
     }
-    let tail = chunks.remainder().iter().rev().fold(0, |tail, &byte| tail << 8 | u64::from(byte));
-    state = mix(state, tail);
+    state = mix(state, number_of(chunks.remainder()));
     state ^= state >> 32;
     state = state.wrapping_mul(GOLDEN);
     state ^ (state >> 29)
+}
+
+/// The number that up to eight bytes are, the first the lowest. Bytes may be read twice, but none by itself.
+#[inline]
+fn number_of(bytes: &[u8]) -> u64 {
+    let length = bytes.len();
+    if let Some(eight) = bytes.first_chunk() {
+        u64::from_le_bytes(*eight)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (length - 4))
+    } else if let [first, .., last] = *bytes {
+        u64::from(first) | u64::from(bytes[length / 2]) << (8 * (length / 2)) | u64::from(last) << (8 * (length - 1))
+    } else {
+        bytes.first().map_or(0, |&only| u64::from(only))
+    }
 }
 
 fn mix(state: u64, word: u64) -> u64 {
@@ -32,35 +47,40 @@ impl Key {
     pub(in crate::matching) const LONGEST: usize = 24;
 
     /// The key of a text; `None` if it is too long.
+    #[inline]
     pub(in crate::matching) fn of(text: &str) -> Option<Self> {
         (text.len() <= Self::LONGEST).then(|| Self::of_prefix(text.as_bytes()))
     }
 
-    /// The key of a text's beginning, of as many bytes as fit.
+    /// The key of a text's beginning, of as many bytes as fit. Quickest where that many are there.
+    #[inline]
     pub(in crate::matching) fn of_prefix(text: &[u8]) -> Self {
-        let mut bytes = [0; Self::LONGEST];
-        let length = text.len().min(Self::LONGEST);
-        bytes[..length].copy_from_slice(&text[..length]);
-        let mut key = [0; 3];
-        for (word, eight) in key.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = u64::from_le_bytes(eight.try_into().expect("chunks of eight have eight bytes"));
+        if let Some(whole) = text.first_chunk::<{ Self::LONGEST }>() {
+            let (eights, _) = whole.as_chunks::<8>();
+            return Self([eights[0], eights[1], eights[2]].map(u64::from_le_bytes));
         }
-        Self(key)
+        if text.len() <= 8 {
+            return Self([number_of(text), 0, 0]);
+        }
+        let (first, rest) = text.split_at(8);
+        let (second, third) = rest.split_at(rest.len().min(8));
+        Self([number_of(first), number_of(second), number_of(third)])
     }
 
     /// The key of the first so many bytes.
+    #[inline]
     pub(in crate::matching) fn cut(self, length: usize) -> Self {
-        let mut key = self.0;
-        for (at, word) in key.iter_mut().enumerate() {
-            let left = length.saturating_sub(at * 8);
-            if left < 8 {
-                *word &= (1 << (left * 8)) - 1;
-            }
+        let [first, second, third] = self.0;
+        // The lower bits, at most as many as there are.
+        let below = |bytes: usize| if bytes < 8 { (1 << (bytes * 8)) - 1 } else { u64::MAX };
+        if length <= 8 {
+            return Self([first & below(length), 0, 0]);
         }
-        Self(key)
+        Self([first, second & below(length - 8), third & below(length.saturating_sub(16))])
     }
 
     /// A number with well mixed bits.
+    #[inline]
     pub(in crate::matching) fn hash(self) -> u64 {
         let [first, second, third] = self.0;
         let both = first ^ second.wrapping_mul(ROOT).rotate_left(29) ^ third.wrapping_mul(GOLDEN).rotate_left(43);

@@ -99,12 +99,13 @@ enum Found {
 
 impl Fences {
     fn new(text: &str) -> Self {
-        let jira_left = if text.contains("{code") || text.contains("{noformat") {
+        let has = |byte: u8| text.as_bytes().contains(&byte);
+        let jira_left = if has(b'{') && (text.contains("{code") || text.contains("{noformat")) {
             text.match_indices('{').filter(|&(at, _)| jira_fence(&text[at..]).is_some()).count()
         } else {
             0
         };
-        let ticks_left = if text.contains("```") {
+        let ticks_left = if has(b'`') && text.contains("```") {
             text.lines().filter(|line| line.trim_start().starts_with("```")).count()
         } else {
             0

@@ -20,6 +20,8 @@ const MAX_QUIET_PIECES: usize = 400;
 /// Distinct tokens kept of all code, and of all logs, traces and configuration: about as many as a long text has.
 const MAX_CODE_TOKENS: usize = 160;
 const MAX_LOG_TOKENS: usize = 160;
+/// Places for tokens of code and logs that were seen.
+const RECENT: usize = 256;
 /// A longer "word" is an encoded blob.
 const MAX_WORD_CHARS: usize = 64;
 /// A line of courtesy is short.
@@ -42,12 +44,14 @@ pub(super) struct Reader {
     quiet_pieces: usize,
     code_tokens: usize,
     log_tokens: usize,
-    /// Recent tokens of code and logs, which count once: a table of one place per key.
-    recent: Box<[u64; 256]>,
+    /// Recent tokens of code and logs, which count once: a table of one place per key. Empty until there is one.
+    recent: Vec<u64>,
     last: Last,
     zone: Zone,
     line_pieces: usize,
     line_courtesies: usize,
+    /// The line in lower case, if it is ASCII.
+    lower: String,
     stem: String,
     parts: Vec<Range<usize>>,
 }
@@ -84,11 +88,12 @@ impl Reader {
             quiet_pieces: 0,
             code_tokens: 0,
             log_tokens: 0,
-            recent: Box::new([0; 256]),
+            recent: Vec::new(),
             last: Last::default(),
             zone: Zone::Prose,
             line_pieces: 0,
             line_courtesies: 0,
+            lower: String::new(),
             stem: String::new(),
             parts: Vec::new(),
         }
@@ -104,14 +109,27 @@ impl Reader {
         (self.line_pieces, self.line_courtesies) = (0, 0);
         let (canonical, tokens, pieces) = (self.reading.canonical.len(), self.reading.tokens.len(), self.pieces);
         let (last, says_something, opening) = (self.last, self.reading.says_something, self.opening);
-        for chunk in text.split_ascii_whitespace() {
-            if chunk.is_ascii() {
-                self.chunk(chunk);
-            } else {
-                chunk.split_whitespace().for_each(|chunk| self.chunk(chunk));
+        if text.is_ascii() {
+            let mut lower = std::mem::take(&mut self.lower);
+            lower.clear();
+            lower.push_str(text);
+            lower.make_ascii_lowercase();
+            let is_space = |byte: &u8| byte.is_ascii_whitespace();
+            let mut from = 0;
+            while from < text.len() && self.pieces < MAX_PIECES {
+                let length = text.as_bytes()[from..].iter().position(is_space).unwrap_or(text.len() - from);
+                if length > 0 {
+                    self.chunk(&text[from..from + length], Some(&lower[from..from + length]));
+                }
+                from += length + 1;
             }
-            if self.pieces >= MAX_PIECES {
-                break;
+            self.lower = lower;
+        } else {
+            for chunk in text.split_whitespace() {
+                self.chunk(chunk, None);
+                if self.pieces >= MAX_PIECES {
+                    break;
+                }
             }
         }
         let is_courtesy = self.line_pieces > 0
@@ -174,7 +192,8 @@ impl Reader {
         if !self.zone.is_prose() {
             let count = if self.zone == Zone::Code { &mut self.code_tokens } else { &mut self.log_tokens };
             let limit = if self.zone == Zone::Code { MAX_CODE_TOKENS } else { MAX_LOG_TOKENS };
-            let recent = &mut self.recent[(key & 255) as usize];
+            self.recent.resize(RECENT, 0);
+            let recent = &mut self.recent[key as usize % RECENT];
             if *count >= limit || *recent == key {
                 return;
             }
@@ -194,12 +213,31 @@ impl Reader {
 
     /// A plain word.
     fn word(&mut self, raw: &str) {
-        let (pieces, opening) = (self.pieces, self.opening);
-        let spaced = self.reading.canonical.len();
+        let before = (self.pieces, self.opening, self.reading.canonical.len());
         let start = self.begin();
         self.push_lower(raw);
         let canonical = std::mem::take(&mut self.reading.canonical);
-        let word = &canonical[start..];
+        let is_told = self.tell(&canonical[start..], before);
+        self.reading.canonical = canonical;
+        if !is_told {
+            self.reading.canonical.truncate(before.2);
+        }
+    }
+
+    /// The same for a word in lower case.
+    fn lower_word(&mut self, word: &str) {
+        let before = (self.pieces, self.opening, self.reading.canonical.len());
+        self.begin();
+        self.reading.canonical.push_str(word);
+        if !self.tell(word, before) {
+            self.reading.canonical.truncate(before.2);
+        }
+    }
+
+    /// Makes a token of a word that was put into the canonical text; answers `false` if it is held back for now. `before`
+    /// are the pieces, whether the text was opening, and the canonical text's length before the word.
+    fn tell(&mut self, word: &str, before: (usize, bool, usize)) -> bool {
+        let (pieces, opening, _) = before;
         let traits = words::traits(word);
         if traits.any(Traits::COURTESY) {
             self.line_courtesies += 1;
@@ -207,9 +245,7 @@ impl Reader {
         if opening && (traits.any(Traits::GREETING) || self.held.is_some() && traits.any(Traits::GREETED)) {
             self.held = Some(word.to_owned());
             (self.pieces, self.opening) = (pieces, opening);
-            self.reading.canonical = canonical;
-            self.reading.canonical.truncate(spaced);
-            return;
+            return false;
         }
         self.reading.says_something |= !traits.any(Traits::COURTESY);
         let last = std::mem::replace(&mut self.last, Last { traits, token: LastToken::Other });
@@ -239,7 +275,7 @@ impl Reader {
             }
             self.stem = stem;
         }
-        self.reading.canonical = canonical;
+        true
     }
 
     /// `500 internal …`, `404 error`: the number before this word is a status.
@@ -354,22 +390,25 @@ impl Reader {
 
     // ---- chunks ------------------------------------------------------------------------------------------------
 
-    /// Reads what stands between two spaces.
-    fn chunk(&mut self, chunk: &str) {
+    /// Reads what stands between two spaces; `lower` is the same in lower case, if it is ASCII.
+    fn chunk(&mut self, chunk: &str, lower: Option<&str>) {
         let bytes = chunk.as_bytes();
-        let is_core = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
+        let is_core = |byte: &u8| GLYPHS[usize::from(*byte)] != EDGE;
         let Some(from) = bytes.iter().position(is_core) else { return };
         let to = bytes.iter().rposition(is_core).map_or(from, |last| last + 1);
+        let glyphs = |bytes: &[u8]| bytes.iter().fold(0, |all, &byte| all | GLYPHS[usize::from(byte)]);
+        let (first, others) = (glyphs(&bytes[from..=from]), glyphs(&bytes[from + 1..to]));
         // Nearly everything is a plain word.
-        if bytes[from..to].iter().all(u8::is_ascii_alphabetic)
-            && (!bytes[from + 1..to].iter().any(u8::is_ascii_uppercase)
-                || bytes[from..to].iter().all(u8::is_ascii_uppercase))
+        if matches!((first, others), (UPPER, 0 | UPPER | LOWER) | (LOWER, 0 | LOWER))
             && to - from <= MAX_WORD_CHARS
             && bytes[0] != b'<'
             && !chunk.starts_with("[email")
             && (from == 0 || !matches!(bytes[from - 1], b'/' | b'\\' | b'~'))
         {
-            return self.word(&chunk[from..to]);
+            return match lower {
+                Some(lower) => self.lower_word(&lower[from..to]),
+                None => self.word(&chunk[from..to]),
+            };
         }
         self.odd_chunk(chunk);
     }
@@ -574,6 +613,29 @@ impl Reader {
         }
     }
 }
+
+/// What a byte may be in a chunk. A bit each, so that those of a word can be taken together.
+const LOWER: u8 = 1;
+const UPPER: u8 = 2;
+/// Digits, what joins words, and scripts other than ASCII.
+const OTHER: u8 = 4;
+/// What stands around words, and sometimes in them.
+const EDGE: u8 = 8;
+
+const GLYPHS: [u8; 256] = {
+    let mut glyphs = [EDGE; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        glyphs[byte] = match byte as u8 {
+            b'a'..=b'z' => LOWER,
+            b'A'..=b'Z' => UPPER,
+            b'0'..=b'9' | b'_' | 128.. => OTHER,
+            _ => EDGE,
+        };
+        byte += 1;
+    }
+    glyphs
+};
 
 fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))

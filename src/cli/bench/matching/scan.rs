@@ -72,5 +72,5 @@ pub(super) fn measure(task: &Task) -> Figures {
     let mut scan = Scan::default();
     task.texts().for_each(|(title, body)| scan.add(&title, &body));
     let (latencies, cpu, hits) = ask(task, task.queries.min(SCANS), |title, body| scan.search(title, body));
-    Figures { name: "exact_scan", latencies, cpu, hits, bytes_per_cluster: None, visible_after: None }
+    Figures { name: "exact_scan", latencies, cpu, hits, bytes_per_cluster: None, visible_after: None, filled_in: None }
 }

@@ -93,5 +93,13 @@ pub(super) fn measure(task: &Task) -> anyhow::Result<Figures> {
         visible.push(begin.elapsed());
         found.contains(&(task.clusters + number)).then_some(()).context("tantivy does not find a new report")?;
     }
-    Ok(Figures { name: "tantivy", latencies, cpu, hits, bytes_per_cluster: None, visible_after: median(visible) })
+    Ok(Figures {
+        name: "tantivy",
+        latencies,
+        cpu,
+        hits,
+        bytes_per_cluster: None,
+        visible_after: median(visible),
+        filled_in: None,
+    })
 }
