@@ -4,7 +4,7 @@
 //! way of writing; so in a new one they are too high or too low throughout. A person's answers tell by how much. The
 //! answers are fitted by a logistic regression on the log odds of the score (Platt, "Probabilistic outputs for support
 //! vector machines", 1999), with two numbers: a slope and an offset. To begin with the judge is believed: that belief
-//! weighs as much as some ten answers, so that the first few move little.
+//! weighs as much as some sixteen answers, so that the first few move little.
 //!
 //! Only thresholds follow from it ([`Policy::calibrated`](super::Policy::calibrated)). The scores that are stored and
 //! shown stay the judge's own, so that what was learned yesterday does not enter what is learned today.
@@ -36,9 +36,12 @@ impl Default for Calibration {
     }
 }
 
-/// How firmly slope and offset are believed to be 1 and 0: the curvature that answers have to outweigh.
-const FIRM_SLOPE: f64 = 4.0;
-const FIRM_OFFSET: f64 = 2.0;
+/// How firmly slope and offset are believed to be 1 and 0: the curvature that answers have to outweigh; an answer about a
+/// score of one half has a quarter for the offset. What people are asked about lies in a narrow range of scores, and a
+/// slope that was fitted there is a bold guess about the scores above it, which attach: so it hardly moves before there are
+/// hundreds of answers.
+const FIRM_SLOPE: f64 = 200.0;
+const FIRM_OFFSET: f64 = 4.0;
 /// A slope near 0 would make every score mean the same.
 const SLOPES: std::ops::RangeInclusive<f64> = 0.2..=5.0;
 /// Scores beyond are as good as these: one answer about a score of 1 must not outweigh all others.
@@ -160,7 +163,7 @@ mod tests {
     #[test]
     fn a_slope_at_its_bound_has_the_offset_that_fits_it() {
         // High scores were wrong and low ones right: the slope would turn round.
-        let turned = [answers(0.9, 1, 60), answers(0.1, 60, 1)].concat();
+        let turned = [answers(0.9, 1, 600), answers(0.1, 600, 1)].concat();
         let fitted = Calibration::fit(&turned);
         assert_eq!(fitted.slope, 0.2);
         assert!((fitted.probability(0.5) - 0.5).abs() < 0.01, "{fitted:?}");

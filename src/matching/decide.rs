@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::calibrate::Calibration;
 use super::exact::Rank;
 use super::measures::Measures;
-use super::model::{GATE_INPUTS, Model, Surroundings};
+use super::model::{GATE_INPUTS, Model, Ranked, Surroundings};
 use super::score::Comparison;
 use crate::domain::id::{ClusterId, ReportId};
 
@@ -75,8 +75,8 @@ const CLEAR: f64 = 0.40;
 const LEAD: f64 = 2.0;
 /// What near twins need of the probability that others need; but their doubt is never more than so many times as large,
 /// lest somebody who wants hardly any mistake gets these.
-const TWIN_SHARE: f64 = 0.7;
-const TWIN_DOUBT: f64 = 3.6;
+const TWIN_SHARE: f64 = 0.66;
+const TWIN_DOUBT: f64 = 4.0;
 /// Who reported a problem and writes again writes about the same one so many times more often, by the odds, than somebody
 /// else. Of somebody with several problems what is above once is shared among them: a reseller who reports every day says
 /// no more by that. A rule of thumb: no stream to learn from tells who reports.
@@ -257,16 +257,46 @@ pub(super) fn judge(
     around: impl FnOnce(usize) -> Surroundings,
 ) -> Judgement {
     let barred = barred(evidence);
-    let exact = evidence.exact.iter().map(|exact| Standing {
-        cluster: exact.cluster,
-        rank: exact.rank,
-        score: if exact.key == Key::Stack { policy.cap() } else { 1.0 },
-        ground: match exact.key {
-            Key::Fingerprint => Ground::Fingerprint,
-            Key::Text => Ground::ExactText,
-            Key::Stack => Ground::StackTrace,
-        },
-    });
+    let (alike, verdict) = by_likeness(policy, model, evidence, &barred, around);
+    let mut all: Vec<Standing> =
+        by_key(policy, evidence, &alike).filter(|exact| !barred.contains(&exact.cluster)).collect();
+    all.extend(alike);
+    all.sort_by(Standing::order);
+    let mut seen = BTreeSet::new();
+    all.retain(|standing| seen.insert(standing.cluster));
+    Judgement { standings: all, verdict, barred }
+}
+
+/// What exact keys say. A fingerprint and an equal text are certain. A stack trace may have several causes: it is worth a
+/// person's look and no more, and within these bounds as much as the judge says.
+fn by_key<'e>(
+    policy: &'e Policy,
+    evidence: &'e Evidence,
+    alike: &'e [Standing],
+) -> impl Iterator<Item = Standing> + use<'e> {
+    evidence.exact.iter().map(|&Exact { cluster, rank, key }| {
+        let judged = || alike.iter().find(|standing| standing.cluster == cluster).map(|standing| standing.score);
+        let (score, ground) = match key {
+            Key::Fingerprint => (1.0, Ground::Fingerprint),
+            Key::Text => (1.0, Ground::ExactText),
+            Key::Stack => {
+                let most = policy.cap();
+                let least = policy.suggest.min(most);
+                (judged().map_or(least, |judged| judged.clamp(least, most)), Ground::StackTrace)
+            }
+        };
+        Standing { cluster, rank, score, ground }
+    })
+}
+
+/// The clusters that are alike, and how the likeliest was judged.
+fn by_likeness(
+    policy: &Policy,
+    model: &Model,
+    evidence: &Evidence,
+    barred: &BTreeSet<ClusterId>,
+    around: impl FnOnce(usize) -> Surroundings,
+) -> (Vec<Standing>, Option<Verdict>) {
     let near: Vec<usize> =
         (0..evidence.near.len()).filter(|&at| !barred.contains(&evidence.near[at].cluster)).collect();
     let mut numbers: FxHashMap<ClusterId, usize> = FxHashMap::default();
@@ -277,15 +307,13 @@ pub(super) fn judge(
     }
     let measures: Vec<Measures> = near.iter().map(|&at| evidence.near[at].measures).collect();
     let (ranked, scores) = model.rank(&measures, &clusters);
-    let verdict = ranked.first().map(|first| {
-        let inputs = Model::gate_inputs(&measures, &clusters, &ranked, &scores, |best| {
-            let Surroundings { cosines, fit } = around(near[best]);
-            Surroundings { cosines: near.iter().map(|&at| cosines[at]).collect(), fit }
-        });
-        Verdict { inputs, probability: model.probability(&inputs), share: f64::from(first.share) }
+    let Some(first) = ranked.first() else { return (Vec::new(), None) };
+    let inputs = Model::gate_inputs(&measures, &clusters, &ranked, &scores, |best| {
+        let Surroundings { cosines, fit } = around(near[best]);
+        Surroundings { cosines: near.iter().map(|&at| cosines[at]).collect(), fit }
     });
-    let alike = ranked.iter().filter_map(|ranked| {
-        let verdict = verdict.as_ref()?;
+    let verdict = Verdict { inputs, probability: model.probability(&inputs), share: f64::from(first.share) };
+    let standing = |ranked: &Ranked| {
         let at = near[ranked.best];
         let near = &evidence.near[at];
         let judged = verdict.probability * f64::from(ranked.share) / verdict.share;
@@ -298,13 +326,9 @@ pub(super) fn judge(
         let is_clear = || others.map(|other| other.comparison.score()).fold(0.0, f64::max) * LEAD <= rules;
         let twin = rules >= TWIN || rules >= CLEAR && is_clear();
         let ground = Ground::Alike { near: at, again: score - judged, capped: capped - score, twin };
-        Some(Standing { cluster: near.cluster, rank: near.rank, score: capped, ground })
-    });
-    let mut all: Vec<Standing> = exact.filter(|exact| !barred.contains(&exact.cluster)).chain(alike).collect();
-    all.sort_by(Standing::order);
-    let mut seen = BTreeSet::new();
-    all.retain(|standing| seen.insert(standing.cluster));
-    Judgement { standings: all, verdict, barred }
+        Standing { cluster: near.cluster, rank: near.rank, score: capped, ground }
+    };
+    (ranked.iter().map(standing).collect(), Some(verdict))
 }
 
 /// How probable it is that a report belongs to one of the clusters where the same person has one, if it would be this
