@@ -61,6 +61,14 @@ impl Policy {
         (self.attach * TWIN_SHARE).max(1.0 - (1.0 - self.attach) * TWIN_DOUBT)
     }
 
+    /// The thresholds as they hold for a standing.
+    pub(super) fn of(&self, standing: Option<&Standing>) -> Self {
+        match standing.map(|standing| standing.ground) {
+            Some(Ground::Alike { capped: 0.0, twin: true, .. }) => Self { attach: self.twin(), ..*self },
+            _ => *self,
+        }
+    }
+
     /// The highest score that is still only a suggestion, used where attaching is out of the question.
     fn cap(&self) -> f64 {
         (self.attach + self.suggest.min(self.attach)) / 2.0
@@ -366,16 +374,6 @@ fn barred(evidence: &Evidence) -> BTreeSet<ClusterId> {
         barred.extend(near.apart.iter().filter(|cluster| !held.contains(cluster) && !nearer_word(cluster)));
     }
     barred
-}
-
-impl Policy {
-    /// The thresholds as they hold for a standing.
-    pub(super) fn of(&self, standing: Option<&Standing>) -> Self {
-        match standing.map(|standing| standing.ground) {
-            Some(Ground::Alike { capped: 0.0, twin: true, .. }) => Self { attach: self.twin(), ..*self },
-            _ => *self,
-        }
-    }
 }
 
 /// Decides by the best standing.
