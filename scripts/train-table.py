@@ -180,7 +180,8 @@ def gather(a) -> list[str]:
         lines.sort(key=lambda s: hashlib.sha256(s.encode()).digest())
         general |= dict.fromkeys(lines[: a.general // 3])
         print(f"  {len(lines)} sentences, first: {lines[0] if lines else None}")
-    general = sorted((s for s in general if s not in set(composed)),
+    known = set(composed)
+    general = sorted((s for s in general if s not in known),
                      key=lambda s: hashlib.sha256(b"order" + s.encode()).digest())[: a.general]
     both = [s for pair in zip(composed, general) for s in pair]
     return both + composed[len(general):] + general[len(composed):]
