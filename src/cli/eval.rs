@@ -16,6 +16,7 @@ use super::output::print_line;
 use crate::matching::{Model, Policy};
 
 pub(crate) mod calibration;
+mod embedded;
 pub(crate) mod metrics;
 pub(crate) mod second_look;
 pub(crate) mod stream;
@@ -40,6 +41,9 @@ pub(crate) struct EvalArgs {
     /// right.
     #[arg(long)]
     second_look: bool,
+    /// Go by the embedder of the configuration (`embedder.enabled`, `.url`, `.model`) and not by the built-in table.
+    #[arg(long)]
+    embedder: bool,
 }
 
 fn policy(text: &str) -> Result<Policy, String> {
@@ -62,13 +66,16 @@ fn policy(text: &str) -> Result<Policy, String> {
 /// Runs the verb.
 ///
 /// # Errors
-/// If the file cannot be read, or the answers cannot be written.
-pub(crate) fn run(args: &EvalArgs, _globals: &Globals) -> anyhow::Result<()> {
+/// If the file cannot be read, an embedder does not answer, or the answers cannot be written.
+pub(crate) fn run(args: &EvalArgs, globals: &Globals) -> anyhow::Result<()> {
     let model = match &args.weights {
         None => Model::shipped(),
         Some(path) => stream::weights(path)?,
     };
-    let labelled = stream::read(&args.file)?;
+    let mut labelled = stream::read(&args.file)?;
+    if args.embedder {
+        embedded::embed(&mut labelled, &globals.config()?.embedder)?;
+    }
     let run = stream::run(&labelled, args.policy, model, false);
     if let Some(path) = &args.predictions {
         write_predictions(path, &labelled, &run.cases)

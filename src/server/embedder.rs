@@ -16,6 +16,12 @@ pub(super) fn endpoint(
     clock: Clock,
     tasks: TaskTracker,
 ) -> Result<Option<Endpoint>, EmbedderConfigError> {
+    let settings = EmbeddingSettings { timeout: config.timeout, batch: config.batch };
+    Ok(embedder(config)?.map(|embedder| Endpoint::new(embedder, settings, clock, tasks)))
+}
+
+/// The embedder, if one is switched on.
+pub(crate) fn embedder(config: &EmbedderConfig) -> Result<Option<HttpEmbedder>, EmbedderConfigError> {
     if !config.enabled {
         return Ok(None);
     }
@@ -29,6 +35,5 @@ pub(super) fn endpoint(
         dimensions: config.dimensions,
         tls: tls_client_config(&[b"h2", b"http/1.1"], &authorities).map_err(ca)?,
     })?;
-    let settings = EmbeddingSettings { timeout: config.timeout, batch: config.batch };
-    Ok(Some(Endpoint::new(embedder, settings, clock, tasks)))
+    Ok(Some(embedder))
 }

@@ -14,7 +14,7 @@
 
 mod channels;
 mod door;
-mod embedder;
+pub(crate) mod embedder;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::metrics::Case;
 use crate::domain::id::{ClusterId, ReportId};
-use crate::matching::{Decision, Dice, Features, Index, Lesson, Model, Policy, Text};
+use crate::matching::{Decision, Dice, Embedding, Features, Index, Lesson, Model, Policy, Text, said};
 
 /// Candidates asked for.
 pub(crate) const CANDIDATES: usize = 50;
@@ -34,6 +34,9 @@ pub(crate) struct Labelled {
     #[serde(default)]
     created_at: Option<String>,
     truth: String,
+    /// What an embedder said of it, if one was asked.
+    #[serde(skip)]
+    pub(crate) embedding: Option<Embedding>,
 }
 
 /// What became of a stream.
@@ -126,7 +129,7 @@ impl Labelled {
             None => self.title.split_whitespace().skip(at % 3).take(4).collect::<Vec<_>>().join(" "),
         };
         let body = format!("{}\n\n{}\n\n{}", OPENINGS[at % 5], self.title, CLOSINGS[at * 3 % 5]);
-        Self { id: self.id.clone(), title, body, created_at: self.created_at.clone(), truth: self.truth.clone() }
+        Self { title, body, embedding: None, ..self.clone() }
     }
 
     fn seconds(&self) -> Option<i64> {
@@ -137,10 +140,19 @@ impl Labelled {
         // Products are left out: a tracker's are often a triager's later word.
         let text = Text { product: None, fingerprint: None, title: &self.title, body: &self.body };
         let features = Features::of(&text);
-        match self.seconds() {
+        let features = match self.seconds() {
             Some(seconds) => features.arrived(seconds),
             None => features,
+        };
+        match &self.embedding {
+            Some(embedding) => features.with_embedding(embedding.clone()),
+            None => features,
         }
+    }
+
+    /// What an embedder is told of it.
+    pub(crate) fn said(&self) -> String {
+        said(&self.title, &self.body)
     }
 }
 
