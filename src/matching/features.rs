@@ -23,8 +23,6 @@ const USUAL_BODY: f64 = 60.0;
 const HEAD_TOKENS: usize = 12;
 /// Distinct terms kept of one text, title first. More describe a pasted log, not the problem.
 pub(super) const MAX_TERMS: usize = 400;
-/// Characters of a title that are compared by threes.
-const MOST_TRIGRAMS: usize = 96;
 /// An odd number of well mixed bits.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -61,7 +59,7 @@ struct Inner {
     texts: Box<str>,
     words: u64,
     vector: Vector,
-    trigrams: Box<[u16]>,
+    pieces: Box<[u16]>,
 }
 
 /// A distinct term of a text.
@@ -84,7 +82,7 @@ impl Features {
         let title = text::read_title(text.title);
         let body = text::read_body(text.body);
         let (terms, texts) = weigh(&title.tokens, &body.tokens);
-        let head = if title.canonical.is_empty() { &body.canonical } else { &title.canonical };
+        let (vector, pieces) = embed::read(&title.sentences, &body.sentences);
         let fingerprint = text.fingerprint.map(str::trim).filter(|fingerprint| !fingerprint.is_empty());
         let says_something = title.says_something || body.says_something;
         let text = Inner {
@@ -97,8 +95,8 @@ impl Features {
             words: words_of(&terms) ^ u64::from(!says_something),
             terms,
             texts,
-            vector: embed::vector_of(&title.sentences, &body.sentences),
-            trigrams: trigrams(head),
+            vector,
+            pieces,
         };
         Features { text: Arc::new(text), time: None, embedding: None }
     }
@@ -133,9 +131,9 @@ impl Features {
         &self.text.vector
     }
 
-    /// The title's runs of three characters, hashed and in order.
-    pub(super) fn trigrams(&self) -> &[u16] {
-        &self.text.trigrams
+    /// The rows of the telling pieces that the text begins with.
+    pub(super) fn pieces(&self) -> &[u16] {
+        &self.text.pieces
     }
 
     /// The exact key of the normalised text within its product.
@@ -185,20 +183,6 @@ fn words_of(terms: &[Term]) -> u64 {
         let flags = u64::from(term.head) << 8 | term.kind as u64;
         (words.rotate_left(5) ^ term.key ^ u64::from(term.weight.to_bits()) << 16 ^ flags).wrapping_mul(MIX)
     })
-}
-
-/// The runs of three characters of a short text, spaces included.
-fn trigrams(text: &str) -> Box<[u16]> {
-    let mut runs = Vec::with_capacity(MOST_TRIGRAMS);
-    let mut last = [' '; 2];
-    for c in text.chars().take(MOST_TRIGRAMS).chain([' ']) {
-        let [first, second, third] = [last[0], last[1], c].map(u64::from);
-        runs.push(((first | second << 21 | third << 42).wrapping_mul(MIX) >> 48) as u16);
-        last = [last[1], c];
-    }
-    runs.sort_unstable();
-    runs.dedup();
-    runs.into()
 }
 
 struct Count<'t> {
@@ -284,7 +268,7 @@ mod tests {
     #[test]
     fn a_signature_changes_only_with_the_version() {
         let features = of("Re: FooException on save", "Hi team,\nOrder #4711 fails with E1234 since v2.4.1.\nThanks");
-        assert_eq!(features.signature().to_string(), "v4:9db69e5f595ec275c7557fa8d3425107");
+        assert_eq!(features.signature().to_string(), "v5:9db69e5f595ec275c7557fa8d3425107");
     }
 
     #[test]

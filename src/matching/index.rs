@@ -448,11 +448,11 @@ impl Index {
         (self.placement(features, &query, &evidence, &judgement), self.best(&evidence, &judgement, limit))
     }
 
-    fn judge(&self, query: &Query<'_>, evidence: &Evidence) -> Judgement {
+    fn judge(&self, query: &Query, evidence: &Evidence) -> Judgement {
         self.judge_without(query, evidence, |_| false)
     }
 
-    fn judge_without(&self, query: &Query<'_>, evidence: &Evidence, is_hidden: impl Fn(&Wording) -> bool) -> Judgement {
+    fn judge_without(&self, query: &Query, evidence: &Evidence, is_hidden: impl Fn(&Wording) -> bool) -> Judgement {
         let around = |at| self.surroundings(query, &evidence.near, at, is_hidden);
         decide::judge(&self.policy, &self.model, evidence, around)
     }
@@ -477,13 +477,7 @@ impl Index {
         best
     }
 
-    fn placement(
-        &self,
-        features: &Features,
-        query: &Query<'_>,
-        evidence: &Evidence,
-        judgement: &Judgement,
-    ) -> Placement {
+    fn placement(&self, features: &Features, query: &Query, evidence: &Evidence, judgement: &Judgement) -> Placement {
         let best = judgement.standings.first();
         let verdict = judgement.verdict.as_ref();
         Placement {

@@ -232,10 +232,16 @@ const RANKED: usize = 2_000;
 /// Right and wrong candidates of a lesson that are looked at in one round.
 const MOST_RIGHT: usize = 8;
 const MOST_WRONG: usize = 32;
-/// Lessons of a stream that the gate is taught by, at most.
+/// Lessons of a stream that the gate is taught by, at most, and out of how many at its beginning: how sure to be is learned
+/// where most tenants are, and an order from all there is.
 const GATED: usize = 4_000;
+const GATED_FROM: usize = 8_000;
 /// Each stream counts as much as the next, but for the smallest.
 const SMALL_STREAM: f32 = 200.0;
+
+/// Networks of either kind that learn from other lots and are taken together: what one of them is wrong about by chance the
+/// others are not.
+const TOGETHER: u64 = 3;
 
 /// Steps become smaller down to this share of the first.
 const SLOWEST: f32 = 0.2;
@@ -255,16 +261,7 @@ fn stream_weight(lessons: usize) -> f32 {
 }
 
 fn teach_ranker(streams: &[&[Lesson]], teaching: &Teaching) -> Network {
-    let course = Course {
-        hidden: 24,
-        rounds: teaching.rounds,
-        rate: 0.003,
-        decay: 0.1,
-        dropout: 0.2,
-        seed: teaching.seed,
-        batch: 16,
-    };
-    let mut dice = Dice::new(course.seed + 7);
+    let mut dice = Dice::new(teaching.seed + 7);
     let mut lessons: Vec<(&Lesson, f32)> = Vec::new();
     for stream in streams {
         let is_telling =
@@ -275,12 +272,28 @@ fn teach_ranker(streams: &[&[Lesson]], teaching: &Teaching) -> Network {
         let weight = stream_weight(telling.len());
         lessons.extend(telling.into_iter().map(|lesson| (lesson, weight)));
     }
+    let rankers = (0..TOGETHER).map(|ranker| {
+        let course = Course {
+            hidden: 24,
+            rounds: teaching.rounds,
+            rate: 0.003,
+            decay: 0.3,
+            dropout: 0.35,
+            seed: teaching.seed + 1_000 * ranker,
+            batch: 16,
+        };
+        teach_one_ranker(&mut lessons, &course, &mut dice)
+    });
+    Network::together(&rankers.collect::<Vec<_>>())
+}
+
+fn teach_one_ranker(lessons: &mut [(&Lesson, f32)], course: &Course, dice: &mut Dice) -> Network {
     let rows = lessons.iter().flat_map(|(lesson, weight)| lesson.rows.iter().map(|row| (&row.measures.0[..], *weight)));
-    let mut pupil = Pupil::new(COUNT, &course, rows);
+    let mut pupil = Pupil::new(COUNT, course, rows);
     let steps = (course.rounds * lessons.len().div_ceil(course.batch)) as f32;
     let mut step = 0.0;
     for _ in 0..course.rounds {
-        dice.shuffle(&mut lessons);
+        dice.shuffle(lessons);
         for batch in lessons.chunks(course.batch) {
             for (lesson, weight) in batch {
                 let mut rows: Vec<&Row> = lesson.rows.iter().collect();
@@ -291,7 +304,7 @@ fn teach_ranker(streams: &[&[Lesson]], teaching: &Teaching) -> Network {
                     *count += 1;
                     *count <= if row.same { MOST_RIGHT } else { MOST_WRONG }
                 });
-                rank_rows(&mut pupil, &rows, weight / course.batch as f32, course.dropout, &mut dice);
+                rank_rows(&mut pupil, &rows, weight / course.batch as f32, course.dropout, dice);
             }
             step += 1.0;
             pupil.step(course.rate * (1.0 - step / steps).max(SLOWEST), course.decay);
@@ -328,15 +341,13 @@ fn rank_rows(pupil: &mut Pupil, rows: &[&Row], weight: f32, dropout: f32, dice: 
 /// What the gate sees, what it should say, and how much that counts.
 type Case = ([f32; GATE_INPUTS], bool, f32);
 
-/// Gates that learn from other lots and are taken together: what one of them is wrong about by chance the others are not.
-const GATES: u64 = 3;
-
 fn teach_gate(ranker: &Network, streams: &[&[Lesson]], teaching: &Teaching) -> Network {
     let mut dice = Dice::new(teaching.seed + 8);
     let model = Model { ranker: ranker.clone(), gate: ranker.clone() };
     let mut cases: Vec<Case> = Vec::new();
     for stream in streams {
-        let mut some: Vec<&Lesson> = stream.iter().filter(|lesson| !lesson.is_empty()).collect();
+        let first = stream.iter().take(GATED_FROM);
+        let mut some: Vec<&Lesson> = first.filter(|lesson| !lesson.is_empty()).collect();
         dice.shuffle(&mut some);
         some.truncate(GATED);
         let weight = stream_weight(some.len());
@@ -345,7 +356,7 @@ fn teach_gate(ranker: &Network, streams: &[&[Lesson]], teaching: &Teaching) -> N
             (inputs, belongs, weight)
         }));
     }
-    let gates = (0..GATES).map(|gate| {
+    let gates = (0..TOGETHER).map(|gate| {
         let course = Course {
             hidden: 16,
             rounds: teaching.rounds,

@@ -10,10 +10,10 @@ use std::sync::{LazyLock, Mutex};
 
 use rustc_hash::FxHashMap;
 
-use super::embed::{Probe, Vector};
+use super::embed::{self, Aligner, Probe, Vector};
 use super::features::Features;
 use super::measures;
-use super::packed::{Body, DocumentTerm, MOST_TERMS, Runs, Terms};
+use super::packed::{Body, DocumentTerm, MOST_TERMS, Pieces, Terms};
 use super::postings::{self, Documents, Found, MOST_DOCUMENTS, Postings};
 use super::second::SecondSpace;
 use super::snapshot::SnapshotError;
@@ -38,7 +38,7 @@ pub(super) struct Document<'d> {
     pub(super) product: Option<ProductId>,
     pub(super) has_body: bool,
     pub(super) terms: Terms<'d>,
-    pub(super) trigrams: Runs<'d>,
+    pub(super) pieces: Pieces<'d>,
 }
 
 /// A text as the index keeps it, but for its vector.
@@ -74,8 +74,6 @@ pub(super) fn told(time: i64) -> Option<i64> {
     Some(time).filter(|&time| time != UNTOLD)
 }
 
-/// Runs of three characters are this many.
-const RUNS: usize = 1 << 16;
 /// Documents that are handed out to be compared; more would rarely change who is first.
 const COMPARED: usize = 24;
 /// What a cosine is worth beside the logarithm of a rank, and what a logarithm of days takes away, where documents are
@@ -98,10 +96,10 @@ pub(super) struct QueryTerm {
 
 /// A text that is looked for.
 #[derive(Debug)]
-pub(super) struct Query<'f> {
+pub(super) struct Query {
     pub(super) product: Option<ProductId>,
     pub(super) has_body: bool,
-    pub(super) trigrams: &'f [u16],
+    pub(super) aligner: Aligner,
     pub(super) probe: Probe,
     /// What is looked for in the second space, if that is the one to go by.
     pub(super) second: Option<Probe>,
@@ -110,18 +108,10 @@ pub(super) struct Query<'f> {
 }
 
 /// What a query has, laid out so that many documents can be held against it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Places {
     /// By the vocabulary's numbers: one more than the place of the term in the query, 0 where it has no such term.
     terms: Vec<u32>,
-    /// By the runs of three characters: a bit for each that the query has.
-    runs: Vec<u64>,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self { terms: Vec::new(), runs: vec![0; RUNS / 64] }
-    }
 }
 
 impl Places {
@@ -130,30 +120,18 @@ impl Places {
         (self.terms[id as usize] as usize).checked_sub(1)
     }
 
-    /// How many of these distinct runs the query has.
-    pub(super) fn shared_runs(&self, runs: Runs<'_>) -> usize {
-        let has = |run: u16| (self.runs[usize::from(run) / 64] >> (run % 64) & 1) as usize;
-        runs.iter().map(has).sum()
-    }
-
-    fn lay_out(&mut self, query: &Query<'_>, vocabulary: usize) {
+    fn lay_out(&mut self, query: &Query, vocabulary: usize) {
         self.terms.resize(vocabulary, 0);
         for (place, term) in query.terms.iter().enumerate() {
             if let Some(id) = term.id {
                 self.terms[id as usize] = place as u32 + 1;
             }
         }
-        for run in query.trigrams {
-            self.runs[usize::from(*run) / 64] |= 1 << (run % 64);
-        }
     }
 
-    fn clear(&mut self, query: &Query<'_>) {
+    fn clear(&mut self, query: &Query) {
         for id in query.terms.iter().filter_map(|term| term.id) {
             self.terms[id as usize] = 0;
-        }
-        for run in query.trigrams {
-            self.runs[usize::from(*run) / 64] = 0;
         }
     }
 }
@@ -231,7 +209,7 @@ impl Lexicon {
                 let product = product.checked_sub(1).and_then(|number| self.products.at(number));
                 out.u8(u8::from(product.is_some()))?;
                 product.map_or(Ok(()), |(product, _)| out.bytes(product.uuid().as_bytes()))?;
-                out.u16(kept.body.run_count())?;
+                out.u16(kept.body.piece_count())?;
                 out.count(kept.body.bytes().len())?;
                 out.bytes(kept.body.bytes())?;
             }
@@ -299,11 +277,12 @@ impl Lexicon {
                 *documents += 1;
                 product = number + 1;
             }
-            let runs = input.u16()?;
+            let pieces = input.u16()?;
             let mut bytes = vec![0; input.count(LONGEST_BODY)?];
             input.fill(&mut bytes)?;
-            body = Body::from_bytes(bytes.into(), runs).ok_or_else(wrong)?;
-            if body.terms().impacts().any(|(id, _)| id as usize >= terms) {
+            body = Body::from_bytes(bytes.into(), pieces).ok_or_else(wrong)?;
+            let is_known = body.terms().impacts().all(|(id, _)| (id as usize) < terms);
+            if !is_known || !body.pieces().iter().all(embed::has_row) {
                 return Err(wrong());
             }
         }
@@ -361,7 +340,7 @@ impl Lexicon {
         });
         let slot = self.free_slots.pop().unwrap_or(self.documents.len() as u32);
         let document = Kept {
-            body: Body::new(features.trigrams(), terms.into_iter()),
+            body: Body::new(features.pieces(), terms.into_iter()),
             order: 0,
             latest: UNTOLD,
             home: 0,
@@ -477,7 +456,7 @@ impl Lexicon {
             product: self.product_of[slot as usize].checked_sub(1).and_then(|number| Some(self.products.at(number)?.0)),
             has_body: kept.has_body,
             terms: kept.body.terms(),
-            trigrams: kept.body.runs(),
+            pieces: kept.body.pieces(),
         }
     }
 
@@ -535,7 +514,7 @@ impl Lexicon {
     }
 
     /// Looks a text's terms up.
-    pub(super) fn query<'f>(&self, features: &'f Features) -> Query<'f> {
+    pub(super) fn query(&self, features: &Features) -> Query {
         let ln_of_all = self.ln_of_all();
         let (unknown, unknown_generic) = (self.idf_of(0, false), self.idf_of(0, true));
         let terms = features
@@ -555,7 +534,7 @@ impl Lexicon {
         Query {
             product: features.product(),
             has_body: features.has_body(),
-            trigrams: features.trigrams(),
+            aligner: Aligner::new(features.pieces()),
             probe: features.vector().probe(),
             second: self.second.as_ref().and_then(|second| second.probe(features.embedding())),
             time: features.time(),
@@ -579,7 +558,7 @@ impl Lexicon {
     /// for among all, nothing depends on the order of arrival.
     pub(super) fn search<T>(
         &self,
-        query: &Query<'_>,
+        query: &Query,
         limit: usize,
         crucial: impl Fn(u32) -> bool,
         mut judge: impl FnMut(&Hit, &Places) -> T,
@@ -626,6 +605,7 @@ impl Lexicon {
         if query.second.is_some() {
             self.measure_in_second(query, hits);
         }
+        self.vectors.touch(hits.iter().filter(|(.., hit)| hit.vector_rank == 0).map(|(.., hit)| hit.slot));
         for (promise, order, hit) in hits.iter_mut() {
             let kept = &self.documents[hit.slot as usize];
             if hit.vector_rank == 0 && query.second.is_none() {
@@ -640,6 +620,9 @@ impl Lexicon {
         let has_crucial = hits.iter().any(|(.., hit)| crucial(hit.slot));
         let compared = if has_crucial { hits.len() } else { COMPARED.min(hits.len()) };
         rest.extend(hits[compared..].iter().map(|(.., hit)| hit.slot));
+        // They lie anywhere in memory: ask for all of them before waiting for the first.
+        let bodies = hits[..compared].iter().map(|(.., hit)| self.documents[hit.slot as usize].body.terms().touch());
+        std::hint::black_box(bodies.fold(0, |all, byte| all ^ byte));
         places.lay_out(query, self.keys.len());
         let judged = hits[..compared].iter().map(|(.., hit)| judge(hit, places)).collect();
         places.clear(query);
@@ -647,7 +630,7 @@ impl Lexicon {
     }
 
     /// Lays the query out once more, to look at a document that was found.
-    pub(super) fn with_places<T>(&self, query: &Query<'_>, look: impl FnOnce(&Places) -> T) -> T {
+    pub(super) fn with_places<T>(&self, query: &Query, look: impl FnOnce(&Places) -> T) -> T {
         let Scratch { places, .. } = &mut *self.scratch();
         places.lay_out(query, self.keys.len());
         let seen = look(places);

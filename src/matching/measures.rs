@@ -16,8 +16,10 @@ pub(super) enum Measure {
     Contained,
     /// The cosine of the vectors.
     Cosine,
-    /// Likeness of the titles' spelling: common runs of three characters.
-    Trigrams,
+    /// How near each piece of either text is to its like in the other, and the weight of what nothing answers to; unknown
+    /// if a text has no telling piece.
+    Aligned,
+    Alone,
     /// Shared codes and identifiers, by idf, saturated.
     Strong,
     /// Shared telling words, as a logarithm.
@@ -116,12 +118,6 @@ pub(super) struct ClusterView {
     pub(super) mean: f64,
     pub(super) nearest: f64,
     pub(super) days: Option<f64>,
-}
-
-/// How alike two sets are, by their sizes and what they share.
-pub(super) fn overlap(one: usize, other: usize, shared: usize) -> f64 {
-    let all = one + other - shared;
-    if all == 0 { 0.0 } else { shared as f64 / all as f64 }
 }
 
 /// Days between two times in seconds.

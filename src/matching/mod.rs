@@ -81,4 +81,4 @@ pub use snapshot::{SnapshotError, Stamp};
 
 /// The version of normalisation, signature and scorer together. Stored with what they decided; raising it never
 /// regroups old memberships by itself.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;

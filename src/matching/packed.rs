@@ -1,4 +1,4 @@
-//! A text as the index keeps it: the title's runs of three characters and the terms, in one piece of memory.
+//! A text as the index keeps it: the pieces that it begins with and the terms, in one piece of memory.
 //!
 //! A term takes five bytes: 24 bits of its number, its kind, whether it stands in the head, and 12 bits of its weight.
 
@@ -29,6 +29,12 @@ fn steps(packed: &Packed) -> f32 {
     f32::from(u16::from_le_bytes([low, high]) >> 4)
 }
 
+/// The term's number: three bytes of the four that are read at once.
+fn id(packed: &Packed) -> u32 {
+    let &[a, b, c, flags, _] = packed;
+    u32::from_le_bytes([a, b, c, flags]) & (MOST_TERMS - 1)
+}
+
 fn pack(term: &DocumentTerm) -> Packed {
     let steps = (term.weight / MOST_WEIGHT * WEIGHT_STEPS).round().clamp(1.0, WEIGHT_STEPS) as u64;
     pack_steps(term, steps)
@@ -41,9 +47,9 @@ fn pack_steps(term: &DocumentTerm, steps: u64) -> Packed {
 }
 
 fn unpack(packed: &Packed) -> DocumentTerm {
-    let &[a, b, c, flags, _] = packed;
+    let flags = packed[3];
     DocumentTerm {
-        id: u32::from_le_bytes([a, b, c, 0]),
+        id: id(packed),
         weight: steps(packed) * (MOST_WEIGHT / WEIGHT_STEPS),
         kind: KINDS[usize::from(flags & 7).min(KINDS.len() - 1)],
         head: flags & 8 != 0,
@@ -67,20 +73,22 @@ impl<'d> Terms<'d> {
         self.packed.iter().map(unpack)
     }
 
+    /// Reads a byte of each stretch of memory that the processor fetches at once, so that the rest is near when it is
+    /// wanted.
+    pub(super) fn touch(self) -> u8 {
+        self.packed.as_flattened().iter().step_by(64).fold(0, |all, byte| all ^ byte)
+    }
+
     /// The terms' numbers and what each says about the document, 1 to 255.
     pub(super) fn impacts(self) -> impl Iterator<Item = (u32, u8)> + use<'d> {
-        self.packed.iter().map(move |packed| {
-            let &[a, b, c, ..] = packed;
-            (u32::from_le_bytes([a, b, c, 0]), impact(steps(packed), self.factor) as u8)
-        })
+        self.packed.iter().map(move |packed| (id(packed), impact(steps(packed), self.factor) as u8))
     }
 
     /// The sum of the impacts, each times the weight of its term.
     pub(super) fn worth(self, weight: impl Fn(u32) -> u32) -> u32 {
         let mut worth = 0;
         for packed in self.packed {
-            let &[a, b, c, ..] = packed;
-            let weight = weight(u32::from_le_bytes([a, b, c, 0]));
+            let weight = weight(id(packed));
             if weight > 0 {
                 worth += weight * impact(steps(packed), self.factor);
             }
@@ -94,43 +102,39 @@ fn impact(steps: f32, factor: f32) -> u32 {
     ((steps * factor + 0.5) as u32).clamp(1, 255)
 }
 
-/// What a title's runs of three characters hash to: distinct, in order.
+/// The rows of the telling pieces that a text begins with.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Runs<'d>(&'d [[u8; 2]]);
+pub(super) struct Pieces<'d>(&'d [[u8; 2]]);
 
-impl<'d> Runs<'d> {
-    pub(super) fn len(self) -> usize {
-        self.0.len()
-    }
-
+impl<'d> Pieces<'d> {
     pub(super) fn iter(self) -> impl Iterator<Item = u16> + use<'d> {
-        self.0.iter().map(|&run| u16::from_le_bytes(run))
+        self.0.iter().map(|&row| u16::from_le_bytes(row))
     }
 }
 
-/// Runs and terms, packed.
+/// Pieces and terms, packed.
 #[derive(Debug)]
 pub(super) struct Body {
     bytes: Box<[u8]>,
-    runs: u16,
+    pieces: u16,
     factor: f32,
 }
 
 impl Body {
-    pub(super) fn new(runs: &[u16], terms: impl ExactSizeIterator<Item = DocumentTerm>) -> Self {
-        let mut bytes = vec![0; runs.len() * 2 + terms.len() * size_of::<Packed>()].into_boxed_slice();
-        let (places_of_runs, places_of_terms) = bytes.split_at_mut(runs.len() * 2);
-        for (place, run) in places_of_runs.as_chunks_mut().0.iter_mut().zip(runs) {
-            *place = run.to_le_bytes();
+    pub(super) fn new(pieces: &[u16], terms: impl ExactSizeIterator<Item = DocumentTerm>) -> Self {
+        let mut bytes = vec![0; pieces.len() * 2 + terms.len() * size_of::<Packed>()].into_boxed_slice();
+        let (places_of_pieces, places_of_terms) = bytes.split_at_mut(pieces.len() * 2);
+        for (place, piece) in places_of_pieces.as_chunks_mut().0.iter_mut().zip(pieces) {
+            *place = piece.to_le_bytes();
         }
         for (place, term) in places_of_terms.as_chunks_mut().0.iter_mut().zip(terms) {
             *place = pack(&term);
         }
-        Self::of(bytes, runs.len() as u16)
+        Self::of(bytes, pieces.len() as u16)
     }
 
-    fn of(bytes: Box<[u8]>, runs: u16) -> Self {
-        let mut body = Self { bytes, runs, factor: 0.0 };
+    fn of(bytes: Box<[u8]>, pieces: u16) -> Self {
+        let mut body = Self { bytes, pieces, factor: 0.0 };
         let square: f32 = body.terms().packed.iter().map(|packed| steps(packed) * steps(packed)).sum();
         body.factor = 255.0 / square.sqrt().max(1.0);
         body
@@ -141,29 +145,29 @@ impl Body {
     pub(super) fn of_impacts(terms: &[(u32, u8)]) -> Self {
         let term = |id| DocumentTerm { id, weight: 0.0, kind: Kind::Word, head: false };
         let bytes: Vec<u8> = terms.iter().flat_map(|&(id, impact)| pack_steps(&term(id), u64::from(impact))).collect();
-        Self { bytes: bytes.into(), runs: 0, factor: 1.0 }
+        Self { bytes: bytes.into(), pieces: 0, factor: 1.0 }
     }
 
     /// What [`Body::bytes`] gave; `None` if it cannot be that.
-    pub(super) fn from_bytes(bytes: Box<[u8]>, runs: u16) -> Option<Self> {
-        let terms = bytes.get(usize::from(runs) * 2..)?;
-        (terms.len() % size_of::<Packed>() == 0).then(|| Self::of(bytes, runs))
+    pub(super) fn from_bytes(bytes: Box<[u8]>, pieces: u16) -> Option<Self> {
+        let terms = bytes.get(usize::from(pieces) * 2..)?;
+        (terms.len() % size_of::<Packed>() == 0).then(|| Self::of(bytes, pieces))
     }
 
-    pub(super) fn run_count(&self) -> u16 {
-        self.runs
+    pub(super) fn piece_count(&self) -> u16 {
+        self.pieces
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub(super) fn runs(&self) -> Runs<'_> {
-        Runs(self.bytes[..usize::from(self.runs) * 2].as_chunks().0)
+    pub(super) fn pieces(&self) -> Pieces<'_> {
+        Pieces(self.bytes[..usize::from(self.pieces) * 2].as_chunks().0)
     }
 
     pub(super) fn terms(&self) -> Terms<'_> {
-        Terms { packed: self.bytes[usize::from(self.runs) * 2..].as_chunks().0, factor: self.factor }
+        Terms { packed: self.bytes[usize::from(self.pieces) * 2..].as_chunks().0, factor: self.factor }
     }
 }
 
@@ -177,7 +181,7 @@ mod tests {
         let terms: Vec<DocumentTerm> =
             (0..).zip(KINDS).map(|(at, kind)| term(at * 2_796_202, 0.1 + at as f32 / 6.0, kind, at % 2 == 0)).collect();
         let body = Body::new(&[3, 700, 65_535], terms.iter().copied());
-        assert_eq!(body.runs().iter().collect::<Vec<_>>(), [3, 700, 65_535]);
+        assert_eq!(body.pieces().iter().collect::<Vec<_>>(), [3, 700, 65_535]);
         for (packed, term) in body.terms().iter().zip(&terms) {
             assert!((packed.weight - term.weight).abs() < 0.000_2, "{packed:?} {term:?}");
             assert_eq!(DocumentTerm { weight: 0.0, ..packed }, DocumentTerm { weight: 0.0, ..*term });

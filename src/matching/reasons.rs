@@ -27,11 +27,12 @@ const GROUPS: &[(&str, &[usize])] = &[
             M::Rules as usize,
         ],
     ),
-    ("title", &[M::Title as usize, M::Trigrams as usize, M::TitleLag as usize]),
+    ("title", &[M::Title as usize, M::TitleLag as usize]),
     (
         "meaning",
         &[
             M::Cosine as usize,
+            M::Aligned as usize,
             M::VectorRank as usize,
             M::CosineGap as usize,
             M::CosineLag as usize,
@@ -39,7 +40,7 @@ const GROUPS: &[(&str, &[usize])] = &[
         ],
     ),
     ("strong_terms", &[M::Strong as usize, M::TellingNames as usize, M::SameStack as usize]),
-    ("differing_terms", &[M::UnsharedNew as usize, M::UnsharedKnown as usize]),
+    ("differing_terms", &[M::UnsharedNew as usize, M::UnsharedKnown as usize, M::Alone as usize]),
     ("differing_numbers", &[M::NumbersDiffer as usize, M::NumbersShared as usize]),
     ("differing_platforms", &[M::FacetsDiffer as usize, M::FacetsShared as usize]),
     ("differing_codes", &[M::CodesDiffer as usize]),

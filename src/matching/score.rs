@@ -106,7 +106,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of(query: &Query<'_>) -> Self {
+    pub(super) fn of(query: &Query) -> Self {
         let mut asked = Self::default();
         for (place, term) in (0..).zip(&query.terms) {
             asked.own += term.idf * term.weight * term.weight;
@@ -146,7 +146,7 @@ impl Met {
 pub(super) fn compare(
     lexicon: &Lexicon,
     places: &Places,
-    query: &Query<'_>,
+    query: &Query,
     text: &Asked,
     document: &Document<'_>,
 ) -> Comparison {
@@ -310,7 +310,7 @@ impl Comparison {
 /// Names the shared terms that weigh most: of all, and of the codes and identifiers.
 pub(super) fn shared_terms(
     features: &Features,
-    query: &Query<'_>,
+    query: &Query,
     places: &Places,
     document: &Document<'_>,
 ) -> [String; 2] {

@@ -77,7 +77,7 @@ static SHAPED_BY: LazyLock<u64> = LazyLock::new(|| {
     ] {
         let features = Features::of(&Text { product: None, fingerprint: Some("f"), title, body });
         let exact = (features.signature(), features.fingerprint(), features.stack(), features.words());
-        shape = hash_of(&(shape, exact, features.trigrams(), features.vector().numbers()));
+        shape = hash_of(&(shape, exact, features.pieces(), features.vector().numbers()));
     }
     shape
 });

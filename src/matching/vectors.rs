@@ -290,6 +290,13 @@ impl Vectors {
         probe.cosine(&heads[at as usize], &self.tails[slot as usize], entries[at as usize].scale)
     }
 
+    /// Reads a little of many slots' vectors, which lie anywhere in memory: ask for all of them before waiting for the first.
+    pub(super) fn touch(&self, slots: impl Iterator<Item = u32>) {
+        let tail =
+            |slot: u32| self.tails.get(slot as usize).map_or(0, |tail| tail.iter().step_by(64).fold(0, |a, b| a ^ b));
+        std::hint::black_box(slots.map(tail).fold(0, |all, byte| all ^ byte));
+    }
+
     fn nearest_list(&self, head: &Head) -> usize {
         nearest_of(&widened(head), &self.centres, &self.scales)
     }
@@ -396,6 +403,7 @@ impl Vectors {
             }
         }
         keep_best(best, kept);
+        self.touch(best.iter().map(|nearest| nearest.slot));
         for nearest in best.iter_mut() {
             nearest.cosine = self.cosine(probe, nearest.slot);
         }

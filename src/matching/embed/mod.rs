@@ -5,22 +5,32 @@
 //!
 //! Where the table came from, and under which licence, is told in `NOTICE.md` beside it.
 
+mod align;
 mod pieces;
 
 use std::sync::LazyLock;
 
 use pieces::Pieces;
 
+pub(super) use align::Aligner;
+
 /// Numbers of a vector.
 pub(super) const DIMENSIONS: usize = 256;
 /// Pieces read of a title, and of the prose of a body. What a text is about is told by then.
 const MOST_OF_TITLE: usize = 128;
 const MOST_OF_BODY: usize = 128;
+/// With fewer telling pieces a title leaves the word to the body.
+const FEW_PIECES: usize = 4;
 /// How much longer than the title's sum the body's may be: the more a body says, the less it says it of one thing.
 const BODY_SHARE: f32 = 0.7;
 
 static TABLE: &[u8] = include_bytes!("table.bin");
 static PIECES: LazyLock<Pieces> = LazyLock::new(|| Pieces::new(include_str!("vocabulary.txt")));
+
+/// Whether the table has such a row.
+pub(super) fn has_row(row: u16) -> bool {
+    usize::from(row) < TABLE.len() / DIMENSIONS
+}
 
 /// A number for the table and its vocabulary.
 pub(super) fn checksum() -> u32 {
@@ -45,6 +55,12 @@ pub(super) struct Probe {
     scale: f32,
 }
 
+/// The rows of a text's pieces, in their order.
+struct Rows {
+    rows: [u32; MOST_PIECES],
+    count: usize,
+}
+
 /// The rows of a text, added up.
 #[derive(Debug, Clone)]
 struct Sum {
@@ -61,17 +77,24 @@ fn round(number: f32) -> i32 {
     ((number + ROUNDS).to_bits() as i32).wrapping_sub(ROUNDS.to_bits() as i32)
 }
 
-/// What a report is about: its title, and the sentences of its body as far as they do not drown the title.
-pub(super) fn vector_of(title: &str, body: &str) -> Vector {
-    let (title_sum, body_sum) = (Sum::of(title, MOST_OF_TITLE), Sum::of(body, MOST_OF_BODY));
-    if body_sum.count == 0 {
-        return title_sum.vector();
+/// What a report is about: its title, and the sentences of its body as far as they do not drown the title. And the rows
+/// of the telling pieces that it begins with, to be aligned with others: the title's, and if those are few the body's.
+pub(super) fn read(title: &str, body: &str) -> (Vector, Box<[u16]>) {
+    let (title, body) = (Rows::of(title, MOST_OF_TITLE), Rows::of(body, MOST_OF_BODY));
+    let title_says = title.telling().count();
+    let begins = title.telling().chain(body.telling().filter(|_| title_says < FEW_PIECES));
+    (vector_of(&Sum::of(&title), &Sum::of(&body)), begins.take(align::MOST).collect())
+}
+
+fn vector_of(title: &Sum, body: &Sum) -> Vector {
+    if body.count == 0 {
+        return title.vector();
     }
-    let (title_length, body_length) = (title_sum.length(), body_sum.length());
+    let (title_length, body_length) = (title.length(), body.length());
     let most = BODY_SHARE * title_length;
     let share = if title_length > 0.0 && body_length > most { most / body_length } else { 1.0 };
     let mut both = [0; DIMENSIONS];
-    for (both, (title, body)) in both.iter_mut().zip(title_sum.numbers.iter().zip(&body_sum.numbers)) {
+    for (both, (title, body)) in both.iter_mut().zip(title.numbers.iter().zip(&body.numbers)) {
         *both = i32::from(*title) + round(f32::from(*body) * share);
     }
     direction(&both)
@@ -87,21 +110,38 @@ fn direction(sum: &[i32; DIMENSIONS]) -> Vector {
     Vector::of(sum.map(|number| round(number as f32 * factor) as i8))
 }
 
-impl Sum {
-    /// Adds up the rows of a text's first pieces.
+impl Rows {
+    /// The rows of a text's first pieces. All are known before the first is read: the processor then waits for many of
+    /// them at once.
     fn of(text: &str, most: usize) -> Self {
         let most = most.min(MOST_PIECES);
-        let (mut rows, mut count) = ([0; MOST_PIECES], 0);
+        let mut rows = Self { rows: [0; MOST_PIECES], count: 0 };
         if most > 0 {
-            // All rows are known before the first is read: the processor then waits for many of them at once.
-            PIECES.read(text, |piece| {
-                rows[count] = piece;
-                count += 1;
-                count < most
+            PIECES.read(text, |row| {
+                rows.rows[rows.count] = row;
+                rows.count += 1;
+                rows.count < most
             });
         }
-        let mut sum = Self { numbers: [0; DIMENSIONS], count };
-        add_rows(&rows[..count], &mut sum.numbers);
+        rows
+    }
+
+    fn all(&self) -> &[u32] {
+        &self.rows[..self.count]
+    }
+
+    /// Those that say something.
+    fn telling(&self) -> impl Iterator<Item = u16> {
+        // A test has looked at the number of rows.
+        self.all().iter().filter(|&&row| align::says_something(row)).map(|&row| row as u16)
+    }
+}
+
+impl Sum {
+    /// Adds up rows.
+    fn of(rows: &Rows) -> Self {
+        let mut sum = Self { numbers: [0; DIMENSIONS], count: rows.count };
+        add_rows(rows.all(), &mut sum.numbers);
         sum
     }
 
@@ -215,7 +255,7 @@ mod tests {
     use super::*;
 
     fn cosine(one: &str, other: &str) -> f32 {
-        vector_of(one, "").probe().cosine_to(&vector_of(other, ""))
+        read(one, "").0.probe().cosine_to(&read(other, "").0)
     }
 
     #[test]
@@ -229,15 +269,15 @@ mod tests {
     #[test]
     fn a_long_body_does_not_drown_its_title() {
         let body = "Every time the nightly job runs, the queue grows and the worker stops. ".repeat(20);
-        let with_body = vector_of("Invoice shows the wrong tax", &body).probe();
-        assert!(with_body.cosine_to(&vector_of("Invoice shows the wrong tax", "")) > 0.6);
+        let with_body = read("Invoice shows the wrong tax", &body).0.probe();
+        assert!(with_body.cosine_to(&read("Invoice shows the wrong tax", "").0) > 0.6);
     }
 
     #[test]
     fn a_text_without_known_pieces_points_nowhere() {
-        let nothing = vector_of("", "\u{1f9ff}\u{1f9ff}");
+        let nothing = read("", "\u{1f9ff}\u{1f9ff}").0;
         assert!(nothing.is_zero());
-        assert_eq!(nothing.probe().cosine_to(&vector_of("crash", "")), 0.0);
+        assert_eq!(nothing.probe().cosine_to(&read("crash", "").0), 0.0);
     }
 
     #[test]
@@ -245,6 +285,7 @@ mod tests {
         let longest = include_str!("vocabulary.txt").lines().map(|line| line.trim_start_matches("##").len()).max();
         assert!(longest <= Some(super::super::text::Key::LONGEST), "{longest:?}");
         assert_eq!(TABLE.len() % DIMENSIONS, 0);
+        assert!(TABLE.len() / DIMENSIONS <= 1 << 16, "a row is told by 16 bits");
         assert_eq!(include_str!("vocabulary.txt").lines().count(), TABLE.len() / DIMENSIONS);
     }
 }

@@ -22,7 +22,7 @@ const FOUND: usize = 50;
 
 impl Index {
     /// Collects what speaks for and against. Where an exact match decides anyway, the search is left out if `exact_will_do`.
-    pub(super) fn evidence(&self, features: &Features, query: &Query<'_>, exact_will_do: bool) -> Evidence {
+    pub(super) fn evidence(&self, features: &Features, query: &Query, exact_will_do: bool) -> Evidence {
         let mut evidence = Evidence::default();
         let text = features.says_something().then(|| features.signature());
         let exact = |key| move |(cluster, rank)| Exact { cluster, rank, key };
@@ -44,7 +44,7 @@ impl Index {
     }
 
     /// Finds what may be the same and measures it.
-    fn measured(&self, query: &Query<'_>, exact: &[Exact], rest: &mut Vec<u32>) -> Vec<Near> {
+    fn measured(&self, query: &Query, exact: &[Exact], rest: &mut Vec<u32>) -> Vec<Near> {
         let asked = Asked::of(query);
         let most_idf = self.lexicon.most_idf();
         let repeated = self.report_count().saturating_sub(self.cluster_count()) as f64;
@@ -59,12 +59,12 @@ impl Index {
             let mut measures = comparison.measures(most_idf);
             let same_stack = exact.iter().any(|exact| exact.key == Key::Stack && exact.cluster == cluster);
             let days = measures::days(query.time, told(wording.latest));
-            let runs = document.trigrams;
-            let alike = measures::overlap(query.trigrams.len(), runs.len(), places.shared_runs(runs));
+            let aligned = query.aligner.align(document.pieces.iter());
             let rank = |rank: u32| if rank == 0 { 0.0 } else { 1.0 / f64::from(rank) };
             for (measure, value) in [
                 (Measure::Cosine, f64::from(hit.cosine)),
-                (Measure::Trigrams, alike),
+                (Measure::Aligned, aligned.map_or(UNTOLD, |aligned| aligned.mean)),
+                (Measure::Alone, aligned.map_or(UNTOLD, |aligned| aligned.alone)),
                 (Measure::SameStack, f64::from(u8::from(same_stack))),
                 (Measure::Terms, (query.terms.len() as f64).ln_1p()),
                 (Measure::LexicalRank, rank(hit.lexical_rank)),
@@ -94,7 +94,7 @@ impl Index {
     }
 
     /// Measures how near each candidate is to what else is near.
-    pub(super) fn measure_support(&self, query: &Query<'_>, near: &mut [Near]) {
+    pub(super) fn measure_support(&self, query: &Query, near: &mut [Near]) {
         let mut nearest: Vec<usize> = (0..near.len()).collect();
         let cosine = |at: &usize| near[*at].measures.get(Measure::Cosine);
         nearest.sort_unstable_by(|a, b| cosine(b).total_cmp(&cosine(a)).then(near[*a].rank.cmp(&near[*b].rank)));
@@ -119,7 +119,7 @@ impl Index {
     }
 
     /// Measures what the candidates' clusters add.
-    pub(super) fn measure_clusters(&self, query: &Query<'_>, near: &mut [Near]) {
+    pub(super) fn measure_clusters(&self, query: &Query, near: &mut [Near]) {
         let mut views: FxHashMap<ClusterId, (ClusterView, Vec<f32>)> = FxHashMap::default();
         for near in near.iter() {
             let view = || (self.view(near.cluster, query, near.measures.get(Measure::Cosine)), Vec::new());
@@ -146,7 +146,7 @@ impl Index {
     }
 
     /// What a cluster adds. `otherwise` is the cosine of one whose exemplars have none.
-    fn view(&self, cluster: ClusterId, query: &Query<'_>, otherwise: f32) -> ClusterView {
+    fn view(&self, cluster: ClusterId, query: &Query, otherwise: f32) -> ClusterView {
         let Some(home) = self.clusters.get(cluster) else { return ClusterView::default() };
         let shown = home.texts.iter().take(EXEMPLARS).filter_map(Wording::shown_in);
         let probe = self.lexicon.probe(query);
@@ -167,7 +167,7 @@ impl Index {
     /// What surrounds one of the candidates, as if the hidden texts were not there.
     pub(super) fn surroundings(
         &self,
-        query: &Query<'_>,
+        query: &Query,
         near: &[Near],
         at: usize,
         is_hidden: impl Fn(&Wording) -> bool,
@@ -203,7 +203,7 @@ impl Index {
     pub(super) fn signals(
         &self,
         features: &Features,
-        query: &Query<'_>,
+        query: &Query,
         evidence: &Evidence,
         best: &Standing,
         verdict: Option<&Verdict>,

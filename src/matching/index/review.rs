@@ -196,7 +196,7 @@ impl Index {
     /// The evidence as it would be if these texts of a cluster were not there, and nothing else of it were known.
     fn without(
         &self,
-        query: &Query<'_>,
+        query: &Query,
         evidence: &Evidence,
         cluster: ClusterId,
         is_hidden: impl Fn(TextKey) -> bool,
@@ -226,13 +226,7 @@ impl Index {
     }
 
     /// Measures what a cluster adds without the texts that are hidden.
-    fn measure_rest(
-        &self,
-        query: &Query<'_>,
-        near: &mut [Near],
-        cluster: ClusterId,
-        is_hidden: impl Fn(TextKey) -> bool,
-    ) {
+    fn measure_rest(&self, query: &Query, near: &mut [Near], cluster: ClusterId, is_hidden: impl Fn(TextKey) -> bool) {
         let Some(home) = self.clusters.get(cluster) else { return };
         let (left, hidden): (Vec<&Wording>, Vec<&Wording>) = exemplars_of(home).partition(|text| !is_hidden(text.key));
         let slots = left.iter().filter_map(|text| text.shown_in());
@@ -262,7 +256,7 @@ impl Index {
 /// An exemplar that is asked where it belongs.
 struct Asked<'i> {
     wording: &'i Wording,
-    query: Query<'i>,
+    query: Query,
     evidence: Evidence,
     is_vouched: bool,
 }

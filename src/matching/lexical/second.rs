@@ -46,7 +46,7 @@ impl Lexicon {
 
     /// Gives every hit that is known by its words alone its cosine in the second space; what lacks one there gets the
     /// middle of the others'.
-    pub(super) fn measure_in_second(&self, query: &Query<'_>, hits: &mut [(f32, u64, Hit)]) {
+    pub(super) fn measure_in_second(&self, query: &Query, hits: &mut [(f32, u64, Hit)]) {
         let mut known: Vec<f32> = Vec::with_capacity(hits.len());
         let mut lacking = Vec::new();
         for (at, (.., hit)) in hits.iter_mut().enumerate().filter(|(_, (.., hit))| hit.lexical_rank > 0) {
@@ -69,12 +69,12 @@ impl Lexicon {
     }
 
     /// What a query is about, in the space that is gone by for it.
-    pub(in crate::matching) fn probe<'q>(&self, query: &'q Query<'_>) -> &'q Probe {
+    pub(in crate::matching) fn probe<'q>(&self, query: &'q Query) -> &'q Probe {
         query.second.as_ref().unwrap_or(&query.probe)
     }
 
     /// What a shown document is about, in the space that is gone by for this query; `None` if it lacks a vector there.
-    pub(in crate::matching) fn probe_of(&self, query: &Query<'_>, slot: u32) -> Option<Probe> {
+    pub(in crate::matching) fn probe_of(&self, query: &Query, slot: u32) -> Option<Probe> {
         match (&query.second, &self.second) {
             (Some(_), Some(second)) => second.probe_of(slot),
             _ => Some(self.vector(slot).probe()),
@@ -83,7 +83,7 @@ impl Lexicon {
 
     /// The cosine of a probe of the query's space and a shown document, on the table's scale; `None` if the document
     /// lacks a vector there.
-    pub(in crate::matching) fn cosine_in(&self, query: &Query<'_>, probe: &Probe, slot: u32) -> Option<f32> {
+    pub(in crate::matching) fn cosine_in(&self, query: &Query, probe: &Probe, slot: u32) -> Option<f32> {
         match (&query.second, &self.second) {
             (Some(_), Some(second)) => second.cosine(probe, slot),
             _ => Some(self.cosine(probe, slot)),
