@@ -34,8 +34,8 @@ use super::snapshot::frames::{In, Out};
 
 /// Postings read for a query, and one more for every [`DOCUMENTS_FOR_ONE`] documents, but not more than [`MOST_EXTRA`]:
 /// what is looked for is buried deeper in a larger index.
-const SCANNED: usize = 26_000;
-const DOCUMENTS_FOR_ONE: usize = 24;
+const SCANNED: usize = 24_000;
+const DOCUMENTS_FOR_ONE: usize = 40;
 const MOST_EXTRA: usize = 160_000;
 /// A term that more than one document in so many has finds nobody by itself: it is looked up in what others found, unless
 /// the index is so small that it costs nothing.
