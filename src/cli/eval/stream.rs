@@ -180,6 +180,8 @@ pub(crate) fn run(reports: &[Labelled], policy: Policy, model: Arc<Model>, learn
         seconds: 0.0,
     };
     let index = &mut run.index;
+    let space = reports.iter().find_map(|report| Some(report.embedding.as_ref()?.space()));
+    space.into_iter().for_each(|space| index.use_space(space));
     let begin = Instant::now();
     std::thread::scope(|scope| {
         let (sender, texts) = mpsc::sync_channel(AHEAD);
@@ -207,6 +209,9 @@ pub(crate) fn run(reports: &[Labelled], policy: Policy, model: Arc<Model>, learn
                 run.suggested.insert(place_of(cluster.uuid()), place_of(suggested.uuid()));
             }
             index.insert(report(at), cluster, false, &features);
+            if space.is_some() {
+                index.fit_scale();
+            }
             let cluster = place_of(cluster.uuid());
             commonest.entry(cluster).or_default().add(truths[at]);
             run.cases.push(Case {
@@ -243,5 +248,46 @@ impl Members {
         if *count > most {
             self.commonest = truth;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::{Order, Space};
+
+    #[test]
+    fn what_an_embedder_says_of_a_stream_is_gone_by() {
+        // The second half says what the first half said, in words that share nothing with it.
+        const HALF: usize = 80;
+        let mut dice = Dice::new(1);
+        let space = Space::named("a test's");
+        let meanings: Vec<Embedding> = (0..HALF)
+            .map(|_| {
+                let numbers: Vec<f32> = (0..32).map(|_| dice.unit() - 0.5).collect();
+                Embedding::of(space, &numbers, Order::Any).expect("they are numbers")
+            })
+            .collect();
+        let mut reports: Vec<Labelled> = (0..2 * HALF)
+            .map(|at| Labelled {
+                id: at.to_string(),
+                title: format!("{}{at} {}{at}", ["alpha", "gamma"][at / HALF], ["beta", "delta"][at / HALF]),
+                body: String::new(),
+                created_at: None,
+                truth: (at % HALF).to_string(),
+                embedding: None,
+            })
+            .collect();
+        let found = |reports: &[Labelled]| {
+            let run = run(reports, Policy { attach: 1.0, suggest: 1.0 }, Model::shipped(), false);
+            let is_found =
+                |at: &usize| run.cases[*at].candidates.iter().take(3).any(|&first| first as usize == at - HALF);
+            (HALF..2 * HALF).filter(is_found).count()
+        };
+        assert!(found(&reports) < HALF / 4, "by the table");
+        for (at, report) in reports.iter_mut().enumerate() {
+            report.embedding = Some(meanings[at % HALF].clone());
+        }
+        assert!(found(&reports) > HALF * 3 / 4, "by the embedder");
     }
 }
