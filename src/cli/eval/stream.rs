@@ -284,10 +284,14 @@ mod tests {
                 |at: &usize| run.cases[*at].candidates.iter().take(3).any(|&first| first as usize == at - HALF);
             (HALF..2 * HALF).filter(is_found).count()
         };
-        assert!(found(&reports) < HALF / 4, "by the table");
+        let by_table = found(&reports);
         for (at, report) in reports.iter_mut().enumerate() {
             report.embedding = Some(meanings[at % HALF].clone());
         }
-        assert!(found(&reports) > HALF * 3 / 4, "by the embedder");
+        let by_embedder = found(&reports);
+        assert!(
+            by_table < HALF / 8 && by_embedder > HALF / 2,
+            "{by_table} by the table, {by_embedder} by the embedder"
+        );
     }
 }
