@@ -18,7 +18,7 @@ use super::postings::{self, Documents, Found, MOST_DOCUMENTS, Postings};
 use super::second::SecondSpace;
 use super::snapshot::SnapshotError;
 use super::snapshot::frames::{In, Out};
-use super::table::{Map, Numbers, Rows};
+use super::table::{Map, Numbers, Rows, fetch};
 use super::text::Kind;
 use super::vectors::{self, Nearest, Vectors};
 use super::words;
@@ -605,7 +605,9 @@ impl Lexicon {
         if query.second.is_some() {
             self.measure_in_second(query, hits);
         }
-        self.vectors.touch(hits.iter().filter(|(.., hit)| hit.vector_rank == 0).map(|(.., hit)| hit.slot));
+        if query.second.is_none() {
+            self.vectors.fetch(hits.iter().filter(|(.., hit)| hit.vector_rank == 0).map(|(.., hit)| hit.slot));
+        }
         for (promise, order, hit) in hits.iter_mut() {
             let kept = &self.documents[hit.slot as usize];
             if hit.vector_rank == 0 && query.second.is_none() {
@@ -620,9 +622,7 @@ impl Lexicon {
         let has_crucial = hits.iter().any(|(.., hit)| crucial(hit.slot));
         let compared = if has_crucial { hits.len() } else { COMPARED.min(hits.len()) };
         rest.extend(hits[compared..].iter().map(|(.., hit)| hit.slot));
-        // They lie anywhere in memory: ask for all of them before waiting for the first.
-        let bodies = hits[..compared].iter().map(|(.., hit)| self.documents[hit.slot as usize].body.terms().touch());
-        std::hint::black_box(bodies.fold(0, |all, byte| all ^ byte));
+        fetch(hits[..compared].iter().flat_map(|(.., hit)| self.documents[hit.slot as usize].body.terms().stretches()));
         places.lay_out(query, self.keys.len());
         let judged = hits[..compared].iter().map(|(.., hit)| judge(hit, places)).collect();
         places.clear(query);

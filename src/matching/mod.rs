@@ -8,8 +8,8 @@
 //!    they are about (`embed`, `vectors`), in one list. The 24 of them that promise most by their rank, their cosine and
 //!    their time go on; the others are named behind those, uncompared (`lexical`).
 //! 3. **Measures.** Some forty numbers of each candidate that mean the same in every stream (`measures`): how alike words,
-//!    titles, spelling and meaning are, what differs, how it stands among the others, what its cluster adds, how long ago
-//!    it came.
+//!    titles and meaning are, how well the pieces of the two align, what differs, how it stands among the others, what its
+//!    cluster adds, how long ago it came.
 //! 4. **Judgement.** Two small networks (`model`): one orders the candidates, so that several exemplars of a cluster speak
 //!    together; the other says how probable it is that the first cluster is the right one. Their weights are a data file
 //!    made by `hearback train` (`learn`). The probability explains itself (`reasons`). A time that is not known is

@@ -73,10 +73,9 @@ impl<'d> Terms<'d> {
         self.packed.iter().map(unpack)
     }
 
-    /// Reads a byte of each stretch of memory that the processor fetches at once, so that the rest is near when it is
-    /// wanted.
-    pub(super) fn touch(self) -> u8 {
-        self.packed.as_flattened().iter().step_by(64).fold(0, |all, byte| all ^ byte)
+    /// What has to be read of it for [`fetch`](super::table::fetch).
+    pub(super) fn stretches(self) -> impl Iterator<Item = u8> + use<'d> {
+        self.packed.as_flattened().iter().step_by(64).copied()
     }
 
     /// The terms' numbers and what each says about the document, 1 to 255.

@@ -31,6 +31,7 @@ use std::io::{self, Read, Write};
 use super::packed::Terms;
 use super::snapshot::SnapshotError;
 use super::snapshot::frames::{In, Out};
+use super::table::fetch;
 
 /// Postings read for a query, and one more for every [`DOCUMENTS_FOR_ONE`] documents, but not more than [`MOST_EXTRA`]:
 /// what is looked for is buried deeper in a larger index.
@@ -275,8 +276,7 @@ fn complete<'d>(scratch: &mut Scratch, terms_of: impl Fn(u32) -> Terms<'d>) {
         return;
     }
     lookup.fill(rest);
-    // Each document is somewhere else in memory: ask for all of them before waiting for the first.
-    std::hint::black_box(best.iter().map(|sum| terms_of(sum.slot).touch()).fold(0, |all, byte| all ^ byte));
+    fetch(best.iter().flat_map(|sum| terms_of(sum.slot).stretches()));
     for sum in best.iter_mut() {
         sum.score += terms_of(sum.slot).worth(|term| lookup.weight(term));
     }

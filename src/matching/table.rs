@@ -327,6 +327,12 @@ impl<T> Few<T> {
     }
 }
 
+/// Reads what lies anywhere in memory, a byte of each stretch that the processor fetches at once: it then waits for all of
+/// them together and not for one after the other.
+pub(super) fn fetch(bytes: impl Iterator<Item = u8>) {
+    std::hint::black_box(bytes.fold(0, |all, byte| all ^ byte));
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

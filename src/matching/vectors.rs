@@ -13,7 +13,7 @@ use std::io::{self, Read, Write};
 
 use super::snapshot::SnapshotError;
 use super::snapshot::frames::{In, Out};
-use super::table::Rows;
+use super::table::{Rows, fetch};
 
 /// Leading numbers that are looked at first.
 const HEAD: usize = 64;
@@ -290,11 +290,10 @@ impl Vectors {
         probe.cosine(&heads[at as usize], &self.tails[slot as usize], entries[at as usize].scale)
     }
 
-    /// Reads a little of many slots' vectors, which lie anywhere in memory: ask for all of them before waiting for the first.
-    pub(super) fn touch(&self, slots: impl Iterator<Item = u32>) {
-        let tail =
-            |slot: u32| self.tails.get(slot as usize).map_or(0, |tail| tail.iter().step_by(64).fold(0, |a, b| a ^ b));
-        std::hint::black_box(slots.map(tail).fold(0, |all, byte| all ^ byte));
+    /// Has these slots' vectors ready to be compared.
+    pub(super) fn fetch(&self, slots: impl Iterator<Item = u32>) {
+        let tails = slots.filter_map(|slot| self.tails.get(slot as usize));
+        fetch(tails.flat_map(|tail| tail.iter().step_by(64).map(|&number| number as u8)));
     }
 
     fn nearest_list(&self, head: &Head) -> usize {
@@ -403,7 +402,7 @@ impl Vectors {
             }
         }
         keep_best(best, kept);
-        self.touch(best.iter().map(|nearest| nearest.slot));
+        self.fetch(best.iter().map(|nearest| nearest.slot));
         for nearest in best.iter_mut() {
             nearest.cosine = self.cosine(probe, nearest.slot);
         }

@@ -1,6 +1,6 @@
 //! What a configured embedder says of a stream, asked before the first report comes: its time is not the engine's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Context as _;
 
@@ -24,17 +24,17 @@ async fn ask(reports: &mut [Labelled], embedder: &HttpEmbedder, config: &Embedde
     let space = Space::named(embedder.id());
     let order = if embedder.is_ordered() { Order::MostTellingFirst } else { Order::Any };
     let mut known: HashMap<String, Embedding> = HashMap::from([(String::new(), Embedding::without_direction(space))]);
-    let mut texts: Vec<String> = reports.iter().map(Labelled::said).filter(|text| !text.is_empty()).collect();
-    texts.sort_unstable();
-    texts.dedup();
+    let said: Vec<String> = reports.iter().map(Labelled::said).collect();
+    let texts: BTreeSet<&String> = said.iter().filter(|text| !text.is_empty()).collect();
+    let texts: Vec<String> = texts.into_iter().cloned().collect();
     for some in texts.chunks(config.batch.max(1)) {
         let vectors = embedder.embed(some, config.timeout).await.context("the embedder gave no vectors")?;
         for (text, numbers) in some.iter().zip(vectors) {
             known.insert(text.clone(), Embedding::of(space, &numbers, order)?);
         }
     }
-    for report in reports {
-        report.embedding = known.get(&report.said()).cloned();
+    for (report, text) in reports.iter_mut().zip(&said) {
+        report.embedding = known.get(text).cloned();
     }
     Ok(())
 }
