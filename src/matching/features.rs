@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn a_signature_changes_only_with_the_version() {
         let features = of("Re: FooException on save", "Hi team,\nOrder #4711 fails with E1234 since v2.4.1.\nThanks");
-        assert_eq!(features.signature().to_string(), "v5:9db69e5f595ec275c7557fa8d3425107");
+        assert_eq!(features.signature().to_string(), "v6:9db69e5f595ec275c7557fa8d3425107");
     }
 
     #[test]

@@ -58,6 +58,7 @@ mod score;
 mod second;
 mod signature;
 mod snapshot;
+mod spelling;
 mod table;
 mod text;
 mod vectors;
@@ -81,4 +82,4 @@ pub use snapshot::{SnapshotError, Stamp};
 
 /// The version of normalisation, signature and scorer together. Stored with what they decided; raising it never
 /// regroups old memberships by itself.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;

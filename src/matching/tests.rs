@@ -80,6 +80,28 @@ fn lay_words_for_the_same_problem_attach() {
     }
 }
 
+/// Whoever writes in a hurry has the same problem.
+#[test]
+fn a_slip_of_the_hand_keeps_nobody_from_the_same_problem() {
+    let index = index(&[
+        EXPORT,
+        "I cannot log in since the last update",
+        "Pictures are not uploading to the gallery",
+        "The widget shows the wrong month on Android",
+    ]);
+    for (text, n) in [
+        ("App crahses when I exprot to PDF", 1),
+        ("i canot log in since the last updaet", 2),
+        ("picturs are not uploding to the galery", 3),
+        ("teh widgt shows the wrogn month on Andriod", 4),
+    ] {
+        assert_eq!(attached(&index, text), Some(cluster(n)), "{text}: {:?}", index.place(&title(text)));
+    }
+    // A platform stays one, however it is spelled.
+    assert_eq!(attached(&index, "The widget shows the wrong month on iPhone"), None);
+    assert_eq!(attached(&self::index(&["The widget is empty on Andriod"]), "The widget is empty on iPhone"), None);
+}
+
 #[test]
 fn a_decision_tells_what_was_nearest_and_the_thresholds_that_held() {
     let known = [EXPORT, "Crash on PDF export", "My invoice shows the wrong VAT rate", "Battery drains overnight"];

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use super::text::Key;
+use super::text::{Key, Sieve};
 
 /// Words that carry no meaning of their own; they are not compared at all. Without apostrophes, in lower case.
 const STOP: &str = "\
@@ -15,7 +15,7 @@ const STOP: &str = "\
     however i id if ill im in into is isnt it its itself ive just know let lets like made make makes making may \
     maybe me might mine more most much must my need needs no nor not now of off on once one only or other our out \
     over own please pls plz really same she should since so some someone something still such tell than that thats \
-    the their them then there theres these they theyre thing things this those through to too u under until up us \
+    the their them teh then there theres these they theyre thing things this those through to too u under until up us \
     very want wants was wasnt way we were weve what whats when whenever where which while who why will with without \
     wont would wouldnt yes yet you your youre hi hello hey thanks thank hola hallo bonjour merci danke bitte gracias \
     der die das den dem des ein eine einen einem einer und oder aber nicht ich wir sie es ist sind war wird werden \
@@ -161,21 +161,15 @@ pub(super) fn is_generic(stem: &str) -> bool {
 
 /// A few texts and what they stand for, in a table that is sparse enough to answer at the first look.
 struct Table<V> {
-    /// A bit for each hash of a text: most words are in no list, and are answered by this.
-    bits: Box<[u64]>,
+    /// Most words are in no list, and are answered by this.
+    sieve: Sieve,
     slots: Box<[Option<(Key, V)>]>,
 }
 
 impl<V> Table<V> {
     fn new(capacity: usize) -> Self {
         let size = (capacity * 2).next_power_of_two();
-        Self { bits: vec![0; size.div_ceil(8)].into(), slots: std::iter::repeat_with(|| None).take(size).collect() }
-    }
-
-    /// Where the bit of a hash is: there are eight for a slot.
-    fn bit(&self, hash: u64) -> (usize, u64) {
-        let at = (hash >> 32) as usize & (self.bits.len() * 64 - 1);
-        (at / 64, 1 << (at % 64))
+        Self { sieve: Sieve::new(capacity), slots: std::iter::repeat_with(|| None).take(size).collect() }
     }
 
     /// The slot that holds a key, or the free one where it belongs.
@@ -193,8 +187,7 @@ impl<V> Table<V> {
     fn get(&self, text: &str) -> Option<&V> {
         let key = Key::of(text)?;
         let hash = key.hash();
-        let (word, bit) = self.bit(hash);
-        if self.bits[word] & bit == 0 {
+        if !self.sieve.passes(hash) {
             return None;
         }
         let (_, value) = self.slots[self.slot(key, hash)].as_ref()?;
@@ -204,8 +197,7 @@ impl<V> Table<V> {
     fn entry(&mut self, text: &str, first: V) -> &mut V {
         let key = Key::of(text).expect("the words of the lists are short");
         let hash = key.hash();
-        let (word, bit) = self.bit(hash);
-        self.bits[word] |= bit;
+        self.sieve.add(hash);
         let at = self.slot(key, hash);
         let (_, value) = self.slots[at].get_or_insert((key, first));
         value

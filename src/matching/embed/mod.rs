@@ -32,6 +32,11 @@ pub(super) fn has_row(row: u16) -> bool {
     usize::from(row) < TABLE.len() / DIMENSIONS
 }
 
+/// The words that have a row of their own, the most common ones mostly first.
+pub(super) fn vocabulary() -> impl Iterator<Item = &'static str> {
+    include_str!("vocabulary.txt").lines()
+}
+
 /// A number for the table and its vocabulary.
 pub(super) fn checksum() -> u32 {
     let mut hasher = crc32fast::Hasher::new();

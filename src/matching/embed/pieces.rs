@@ -6,7 +6,8 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::super::text::Key;
+use super::super::spelling;
+use super::super::text::{Key, Sieve};
 
 /// A longer word is left out.
 const MAX_WORD_CHARS: usize = 100;
@@ -23,8 +24,8 @@ pub(super) struct Pieces {
 /// Pieces and their rows.
 #[derive(Debug)]
 struct Table {
-    /// A bit for what a piece's bytes roll up to: most beginnings of a word are no piece, and are answered by this.
-    bits: Box<[u64]>,
+    /// What the bytes of a piece roll up to: most beginnings of a word are no piece, and are answered by this.
+    rolled: Sieve,
     /// A piece and its row, 0 for none; half of them at most are taken.
     slots: Box<[(Key, u32)]>,
     longest: usize,
@@ -34,14 +35,13 @@ impl Table {
     fn new(pieces: &[(&str, u32)]) -> Self {
         let size = (pieces.len() * 2 + 2).next_power_of_two();
         let mut table = Self {
-            bits: vec![0; (size / 16).max(1)].into(),
+            rolled: Sieve::new(pieces.len()),
             slots: vec![(Key::default(), 0); size].into(),
             longest: pieces.iter().map(|(text, _)| text.len()).max().unwrap_or(0),
         };
         for &(text, row) in pieces {
             let key = Key::of(text).expect("a test has looked at the longest piece");
-            let bit = table.bit(text.bytes().fold(0, roll));
-            table.bits[bit / 64] |= 1 << (bit % 64);
+            table.rolled.add(text.bytes().fold(0, roll));
             let mut at = table.home(key);
             while table.slots[at].1 != 0 {
                 at = (at + 1) % size;
@@ -53,10 +53,6 @@ impl Table {
 
     fn home(&self, key: Key) -> usize {
         key.hash() as usize & (self.slots.len() - 1)
-    }
-
-    fn bit(&self, rolled: u64) -> usize {
-        (rolled >> 32) as usize & (self.bits.len() * 64 - 1)
     }
 
     fn row(&self, key: Key) -> Option<u32> {
@@ -76,8 +72,7 @@ impl Table {
         let mut rolled = 0;
         for (may_end, &byte) in may_end.iter_mut().zip(text).take(self.longest) {
             rolled = roll(rolled, byte);
-            let bit = self.bit(rolled);
-            *may_end = self.bits[bit / 64] >> (bit % 64) & 1 == 1;
+            *may_end = self.rolled.passes(rolled);
         }
         let key = Key::of_prefix(text);
         // A piece ends where a character ends, so nothing is found in the middle of one.
@@ -172,6 +167,9 @@ impl Pieces {
     fn cut(&self, word: &str, take: &mut impl FnMut(u32) -> bool) -> bool {
         if word.len() > MAX_WORD_CHARS && word.chars().count() > MAX_WORD_CHARS {
             return true;
+        }
+        if let Some(row) = spelling::meant(word).and_then(|meant| self.begins.row(Key::of(meant)?)) {
+            return take(row);
         }
         // Nothing is told of a word before all of it is known.
         let mut rows = [0; MAX_WORD_CHARS];

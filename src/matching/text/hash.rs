@@ -89,6 +89,35 @@ impl Key {
     }
 }
 
+/// What most strangers are told by at a glance: a set of hashes that never denies its own, and now and then passes another
+/// (a Bloom filter with two bits for a hash, both in one word).
+#[derive(Debug)]
+pub(in crate::matching) struct Sieve(Box<[u64]>);
+
+impl Sieve {
+    /// For so many hashes. About one in a hundred others passes.
+    pub(in crate::matching) fn new(hashes: usize) -> Self {
+        Self(vec![0; (hashes / 3).next_power_of_two()].into())
+    }
+
+    fn place(&self, hash: u64) -> (usize, u64) {
+        ((hash >> 32) as usize & (self.0.len() - 1), 1 << (hash & 63) | 1 << (hash >> 6 & 63))
+    }
+
+    /// Takes a hash in.
+    pub(in crate::matching) fn add(&mut self, hash: u64) {
+        let (at, bits) = self.place(hash);
+        self.0[at] |= bits;
+    }
+
+    /// Whether the hash may have been taken in.
+    #[inline]
+    pub(in crate::matching) fn passes(&self, hash: u64) -> bool {
+        let (at, bits) = self.place(hash);
+        self.0[at] & bits == bits
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +140,15 @@ mod tests {
         for (at, left) in texts.iter().enumerate() {
             assert!(texts[at + 1..].iter().all(|right| hash(left) != hash(right)));
         }
+    }
+
+    #[test]
+    fn a_sieve_passes_its_own_and_few_others() {
+        let hashes = |from: u64| (from..from + 10_000).map(|n| hash(&n.to_le_bytes()));
+        let mut sieve = Sieve::new(10_000);
+        hashes(0).for_each(|hash| sieve.add(hash));
+        assert!(hashes(0).all(|hash| sieve.passes(hash)));
+        let strangers = hashes(10_000).filter(|&hash| sieve.passes(hash)).count();
+        assert!(strangers < 300, "{strangers}");
     }
 }

@@ -31,7 +31,7 @@ use self::word::Reader;
 use super::signature::stack::{self, StackTrace};
 
 pub(super) use self::clean::clean;
-pub(super) use self::hash::{Key, hash};
+pub(super) use self::hash::{Key, Sieve, hash};
 pub(super) use self::name::Name;
 pub(super) use self::shape::is_unspaced as is_joined;
 pub(super) use self::word::MASKS;

@@ -55,6 +55,14 @@ fn an_article_inside_page_furniture_is_the_same_article() {
 }
 
 #[test]
+fn a_misspelt_word_of_a_person_is_read_as_the_one_it_was_meant_to_be() {
+    assert_eq!(prose("the galery canot be opened on Andriod"), prose("the gallery cannot be opened on Android"));
+    assert_eq!(canonical("the galery"), "the galery", "what was said stays what was said");
+    let code = in_zone("It fails here:\n```\nlet updaet = galery(1);\nreturn updaet;\n```\n", Zone::Code);
+    assert!(code.contains(&"galery".to_owned()) && code.contains(&"updaet".to_owned()), "{code:?}");
+}
+
+#[test]
 fn an_article_that_shares_a_catch_phrase_is_another() {
     let other = "Please help, it used to work and now it does not.\n\nThe mail client shows an empty inbox after I close \
                  the app and open it again. Then all of my folders are gone until I sign in once more.";

@@ -11,6 +11,7 @@ use unicode_normalization::char::is_combining_mark;
 use super::name::Name;
 use super::shape::{hyphened_code, is_error_code, is_unspaced, is_word_char, split_identifier};
 use super::{Kind, Reading, Token, Zone, hash};
+use crate::matching::spelling;
 use crate::matching::words::{self, Traits};
 
 /// Words read of one field. The problem is told long before this.
@@ -234,11 +235,11 @@ impl Reader {
         }
     }
 
-    /// Makes a token of a word that was put into the canonical text; answers `false` if it is held back for now. `before`
+    /// Makes a token of a word that was put into the canonical text, or of the one it was meant to be; answers `false` if it is held back for now. `before`
     /// are the pieces, whether the text was opening, and the canonical text's length before the word.
     fn tell(&mut self, word: &str, before: (usize, bool, usize)) -> bool {
         let (pieces, opening, _) = before;
-        let traits = words::traits(word);
+        let (word, traits) = self.recognise(word);
         if traits.any(Traits::COURTESY) {
             self.line_courtesies += 1;
         }
@@ -266,8 +267,7 @@ impl Reader {
                 self.push_token("not", Kind::Function);
             }
         } else if !traits.any(Traits::STOP) {
-            let mut stem = std::mem::take(&mut self.stem);
-            words::stem(word, &mut stem);
+            let stem = std::mem::take(&mut self.stem);
             let before = self.reading.tokens.len();
             self.push_token(&stem, Kind::Word);
             if matches!(stem.as_str(), "log" | "sign") && self.reading.tokens.len() > before {
@@ -276,6 +276,24 @@ impl Reader {
             self.stem = stem;
         }
         true
+    }
+
+    /// What a word is known for; what a person wrote and nobody knows is the word it was meant to be. Its stem is left in
+    /// `stem`, if it is one that is told.
+    fn recognise<'w>(&mut self, word: &'w str) -> (&'w str, Traits) {
+        let traits = words::traits(word);
+        if traits.any(Traits::STOP) {
+            return (word, traits);
+        }
+        words::stem(word, &mut self.stem);
+        if traits == Traits::default()
+            && self.zone.is_prose()
+            && let Some(meant) = spelling::meant_by_unknown(word, &self.stem)
+        {
+            words::stem(meant, &mut self.stem);
+            return (meant, words::traits(meant));
+        }
+        (word, traits)
     }
 
     /// `500 internal …`, `404 error`: the number before this word is a status.
