@@ -246,10 +246,12 @@ impl Lexicon {
         for slot in 0..slots as u32 {
             lexicon.load_document(slot, terms, input)?;
         }
-        let state = |slot: u32| lexicon.documents.get(slot as usize).map(|kept| kept.state);
-        let is_shown = |slot| state(slot).filter(|&state| state != State::Free).map(|state| state == State::Shown);
+        // Side by side: they are asked for with every posting.
+        let states: Vec<State> = lexicon.documents.iter().map(|kept| kept.state).collect();
+        let state = |slot: u32| states.get(slot as usize).copied().filter(|&state| state != State::Free);
+        let is_shown = |slot| state(slot).map(|state| state == State::Shown);
         let vectors = Vectors::load(input, slots, is_shown)?;
-        let shown = lexicon.documents.iter().filter(|kept| kept.state == State::Shown).count();
+        let shown = states.iter().filter(|&&state| state == State::Shown).count();
         let postings = Postings::load(input, shown, slots, |slot| is_shown(slot) == Some(true))?;
         (lexicon.vectors, lexicon.postings) = (vectors, postings);
         let Self { postings, generic, .. } = &lexicon;

@@ -26,7 +26,7 @@ use super::features::{Features, Text};
 use super::index::{Index, Member, Prints, SHAPE, Slot, TextKey, UNTOLD_TIME, Wording};
 use super::signature::Signature;
 use super::table::{Few, hash_of};
-use super::{VERSION, lexical};
+use super::{VERSION, lexical, spelling};
 use crate::domain::id::{ClusterId, ReportId};
 
 const MAGIC: [u8; 8] = *b"hearback";
@@ -66,7 +66,8 @@ pub struct Stamp {
 /// A number for all that shapes what is kept of a text. A few texts are read, so that it changes with the way they are
 /// read, whether or not somebody thought of raising a version.
 static SHAPED_BY: LazyLock<u64> = LazyLock::new(|| {
-    let mut shape = hash_of(&(VERSION, SHAPE, env!("CARGO_PKG_VERSION"), embed::checksum()));
+    let version = (VERSION, env!("CARGO_PKG_VERSION"));
+    let mut shape = hash_of(&(version, SHAPE, embed::checksum(), spelling::checksum()));
     for (title, body) in [
         ("Re: NullPointerException in App.save()", "Hi team,\nOrder #4711 fails with E1234 since v2.4.1 on Android.\n"),
         (
@@ -176,13 +177,14 @@ impl Index {
 
     fn load_cluster(&mut self, input: &mut In<impl Read>) -> Result<(), SnapshotError> {
         let cluster = ClusterId::from_uuid(Uuid::from_bytes(input.array()?));
-        if self.clusters.get(cluster).is_some() {
-            return Err(SnapshotError::Damaged("a cluster is there twice"));
-        }
         if input.u8()? == 1 {
             self.stale.insert(cluster);
         }
+        let known = self.clusters.len();
         let number = self.clusters.entry(cluster, super::index::Cluster::new).0;
+        if self.clusters.len() == known {
+            return Err(SnapshotError::Damaged("a cluster is there twice"));
+        }
         let count = input.count(MOST)?;
         let mut texts = Vec::with_capacity(count.min(1_024));
         let (mut latest, mut size) = (UNTOLD_TIME, 0);
@@ -203,8 +205,9 @@ impl Index {
         if texts.is_empty() || !texts.is_sorted_by(|one: &Wording, other| one.best() < other.best()) {
             return Err(SnapshotError::Damaged("the texts of a cluster are not in order"));
         }
-        let Some(home) = self.clusters.get_mut(cluster) else { return Ok(()) };
-        (home.texts, home.latest, home.size) = (Few::from(texts), latest, size);
+        if let Some(home) = self.clusters.at_mut(number) {
+            (home.texts, home.latest, home.size) = (Few::from(texts), latest, size);
+        }
         Ok(())
     }
 

@@ -220,13 +220,17 @@ impl<K: Copy + Eq + Hash, V> Map<K, V> {
         self.rows.get(number as usize)?.as_ref().map(|(key, value)| (*key, value))
     }
 
+    /// The value of a number.
+    pub(super) fn at_mut(&mut self, number: u32) -> Option<&mut V> {
+        self.rows.get_mut(number as usize)?.as_mut().map(|(_, value)| value)
+    }
+
     pub(super) fn get(&self, key: K) -> Option<&V> {
         Some(self.at(self.number(key)?)?.1)
     }
 
     pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        let number = self.number(key)?;
-        self.rows[number as usize].as_mut().map(|(_, value)| value)
+        self.at_mut(self.number(key)?)
     }
 
     /// The number and value of a key, after `first` if it was not there.
