@@ -19,6 +19,7 @@ pub(crate) mod calibration;
 mod embedded;
 pub(crate) mod metrics;
 pub(crate) mod second_look;
+mod slips;
 pub(crate) mod stream;
 
 use stream::{CANDIDATES, Labelled};
@@ -37,6 +38,9 @@ pub(crate) struct EvalArgs {
     /// Judge by these weights and not by those that come with the program; see `hearback train`.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Put a slip of the hand into every title (into the body where there is none), as people do who type in a hurry.
+    #[arg(long)]
+    misspelt: bool,
     /// Look at every cluster again when the last report has come, and say how many of the proposed merges and splits are
     /// right.
     #[arg(long)]
@@ -73,6 +77,9 @@ pub(crate) fn run(args: &EvalArgs, globals: &Globals) -> anyhow::Result<()> {
         Some(path) => stream::weights(path)?,
     };
     let mut labelled = stream::read(&args.file)?;
+    if args.misspelt {
+        labelled = stream::misspelt(&labelled);
+    }
     if args.embedder {
         embedded::embed(&mut labelled, &globals.config()?.embedder)?;
     }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::metrics::Case;
+use super::slips::misspell;
 use crate::domain::id::{ClusterId, ReportId};
 use crate::matching::{Decision, Dice, Embedding, Features, Index, Lesson, Model, Policy, Text, said};
 
@@ -120,6 +121,17 @@ pub(crate) fn otherwise_timed(reports: &[Labelled]) -> Vec<Labelled> {
         other.push(Labelled { created_at, ..report.clone() });
     }
     other
+}
+
+/// The same stream with a slip of the hand in every text: in its title, or in its body if it has none.
+pub(crate) fn misspelt(reports: &[Labelled]) -> Vec<Labelled> {
+    let mut dice = Dice::new(reports.len() as u64);
+    let mut misspelt = reports.to_vec();
+    for report in &mut misspelt {
+        let said = if report.title.is_empty() { &mut report.body } else { &mut report.title };
+        *said = misspell(said, &mut dice);
+    }
+    misspelt
 }
 
 impl Labelled {
