@@ -66,7 +66,7 @@ pub(super) fn meant(word: &str) -> Option<&'static str> {
     if !may_be_told(word) || words::traits(word) != Traits::default() {
         return None;
     }
-    let mut stem = String::new();
+    let mut stem = String::with_capacity(LONGEST);
     words::stem(word, &mut stem);
     meant_by_unknown(word, &stem)
 }

@@ -74,6 +74,33 @@ const SAME: &[(&str, &str)] = &[
     ("smartphone", "phone"),
     ("configuration", "config"),
     ("documentation", "doc"),
+    ("acct", "account"),
+    ("addr", "address"),
+    ("amt", "amount"),
+    ("appt", "appointment"),
+    ("bday", "birthday"),
+    ("btn", "button"),
+    ("dept", "department"),
+    ("dir", "directory"),
+    ("err", "error"),
+    ("hrs", "hour"),
+    ("img", "image"),
+    ("msg", "message"),
+    ("param", "parameter"),
+    ("pkg", "package"),
+    ("ppl", "people"),
+    ("pw", "password"),
+    ("qty", "quantity"),
+    ("rcvd", "receive"),
+    ("recd", "receive"),
+    ("repo", "repository"),
+    ("req", "request"),
+    ("resp", "response"),
+    ("trx", "transaction"),
+    ("txn", "transaction"),
+    ("usr", "user"),
+    ("ver", "version"),
+    ("vid", "video"),
 ];
 
 /// Words of greetings, thanks and closings. A line of nothing else is dropped.
@@ -159,6 +186,11 @@ pub(super) fn is_generic(stem: &str) -> bool {
     TABLES.generic.get(stem).is_some()
 }
 
+/// The everyday word for the same thing, if this is another one for it.
+pub(super) fn same(word: &str) -> Option<&'static str> {
+    TABLES.same.get(word).copied()
+}
+
 /// A few texts and what they stand for, in a table that is sparse enough to answer at the first look.
 struct Table<V> {
     /// Most words are in no list, and are answered by this.
@@ -207,7 +239,8 @@ impl<V> Table<V> {
 struct Tables {
     traits: Table<Traits>,
     generic: Table<()>,
-    same: Table<Box<str>>,
+    same: Table<&'static str>,
+    same_stem: Table<Box<str>>,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
@@ -237,14 +270,15 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         strip_ending(word, &mut stemmed);
         generic.entry(&stemmed, ());
     }
-    let mut same = Table::new(SAME.len());
-    for (word, other) in SAME {
+    let (mut same, mut same_stem) = (Table::new(SAME.len()), Table::new(SAME.len()));
+    for &(word, other) in SAME {
+        same.entry(word, other);
         strip_ending(other, &mut stemmed);
         let other = stemmed.as_str().into();
         strip_ending(word, &mut stemmed);
-        same.entry(&stemmed, other);
+        same_stem.entry(&stemmed, other);
     }
-    Tables { traits, generic, same }
+    Tables { traits, generic, same, same_stem }
 });
 
 /// Writes the stem of a lower-case word, with everyday words for the same thing folded together.
@@ -253,7 +287,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
 /// `saves`, `saved` and `saving` meet. Words with anything but ASCII letters stay as they are.
 pub(super) fn stem(word: &str, stem: &mut String) {
     strip_ending(word, stem);
-    if let Some(same) = TABLES.same.get(stem) {
+    if let Some(same) = TABLES.same_stem.get(stem) {
         stem.clear();
         stem.push_str(same);
     }
@@ -330,6 +364,7 @@ mod tests {
             &["retry", "retries", "retried", "retrying"],
             &["install", "installing", "installed"],
             &["launch", "startup", "start", "starting"],
+            &["txn", "trx", "transaction", "transactions"],
         ] {
             let stems: std::collections::BTreeSet<_> = family.iter().map(|word| stem_of(word)).collect();
             assert_eq!(stems.len(), 1, "{family:?} gave {stems:?}");

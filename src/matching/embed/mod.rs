@@ -269,6 +269,7 @@ mod tests {
         let far = cosine("I cannot sign in with my password", "the printer prints blank pages");
         assert!(near > far + 0.1, "{near} {far}");
         assert!(cosine("App crashes", "app CRASHES") > 0.999);
+        assert!(cosine("my acct has a wrogn balence", "my account has a wrong balance") > 0.999);
     }
 
     #[test]

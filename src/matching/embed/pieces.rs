@@ -6,8 +6,8 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::super::spelling;
 use super::super::text::{Key, Sieve};
+use super::super::{spelling, words};
 
 /// A longer word is left out.
 const MAX_WORD_CHARS: usize = 100;
@@ -168,7 +168,8 @@ impl Pieces {
         if word.len() > MAX_WORD_CHARS && word.chars().count() > MAX_WORD_CHARS {
             return true;
         }
-        if let Some(row) = spelling::meant(word).and_then(|meant| self.begins.row(Key::of(meant)?)) {
+        let other = words::same(word).or_else(|| spelling::meant(word));
+        if let Some(row) = other.and_then(|other| self.begins.row(Key::of(other)?)) {
             return take(row);
         }
         // Nothing is told of a word before all of it is known.

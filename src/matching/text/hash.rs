@@ -97,7 +97,7 @@ pub(in crate::matching) struct Sieve(Box<[u64]>);
 impl Sieve {
     /// For so many hashes. About one in a hundred others passes.
     pub(in crate::matching) fn new(hashes: usize) -> Self {
-        Self(vec![0; (hashes / 3).next_power_of_two()].into())
+        Self(vec![0; (hashes / 7).next_power_of_two()].into())
     }
 
     fn place(&self, hash: u64) -> (usize, u64) {
