@@ -95,7 +95,7 @@ impl Key {
 pub(in crate::matching) struct Sieve(Box<[u64]>);
 
 impl Sieve {
-    /// For so many hashes. About one in a hundred others passes.
+    /// For so many hashes. Of others one to four in a hundred pass.
     pub(in crate::matching) fn new(hashes: usize) -> Self {
         Self(vec![0; (hashes / 7).next_power_of_two()].into())
     }

@@ -235,8 +235,9 @@ impl Reader {
         }
     }
 
-    /// Makes a token of a word that was put into the canonical text, or of the one it was meant to be; answers `false` if it is held back for now. `before`
-    /// are the pieces, whether the text was opening, and the canonical text's length before the word.
+    /// Makes a token of a word that was put into the canonical text, or of the word it was meant to be; answers `false` if
+    /// it is held back for now. `before` are the pieces, whether the text was opening, and the canonical text's length
+    /// before the word.
     fn tell(&mut self, word: &str, before: (usize, bool, usize)) -> bool {
         let (pieces, opening, _) = before;
         let (word, traits) = self.recognise(word);
