@@ -15,7 +15,7 @@ use super::process::Process;
 use super::workload::Workload;
 use crate::grpc::proto;
 
-/// A report that is known may be asked for before the index is ready.
+/// Between one question and the next.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Over what.
@@ -80,7 +80,10 @@ async fn first_match(server: &Process, key: &SecretString) -> anyhow::Result<()>
         let request = proto::MatchReportRequest { report: Some(report.clone()), ..Default::default() };
         match client.reports().match_report(request).await {
             Ok(_) => return Ok(()),
-            Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(PAUSE).await,
+            // Whoever asks before everything is read waits, and is asked to come again when their time is up.
+            Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => {
+                tokio::time::sleep(PAUSE).await;
+            }
             Err(status) => return Err(CallError::from(status).into()),
         }
     }
