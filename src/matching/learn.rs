@@ -28,8 +28,8 @@ impl Dice {
         (self.next() >> 40) as f32 / (1 << 24) as f32
     }
 
-    /// Below `limit`.
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    /// From 0 up to `limit`, which it is below; 0 if that is 0.
+    pub fn below(&mut self, limit: usize) -> usize {
         (((self.next() >> 32) * limit as u64) >> 32) as usize
     }
 

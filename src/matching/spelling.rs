@@ -13,6 +13,7 @@
 use std::sync::LazyLock;
 
 use super::embed;
+use super::table::Numbers;
 use super::text::{Sieve, hash};
 use super::words::{self, Traits};
 
@@ -37,10 +38,8 @@ struct Spelling {
     /// The common words in one text, and where each ends.
     text: String,
     ends: Vec<u32>,
-    /// For each form of a common word the upper half of its hash, and one more than the number of the word; 0 for none.
-    /// Half are taken at most.
-    slots: Box<[(u32, u32)]>,
-    /// The forms that are there.
+    /// The numbers of the common words by the hashes of their forms, and which forms there are.
+    numbers: Numbers,
     forms: Sieve,
 }
 
@@ -93,51 +92,36 @@ impl Spelling {
             forms: Sieve::new(forms),
             text: common.concat(),
             ends: Vec::with_capacity(common.len()),
-            slots: vec![(0, 0); (2 * forms).next_power_of_two()].into(),
+            numbers: Numbers::default(),
         };
+        spelling.numbers.reserve(forms);
         for word in known {
             words::stem(word, &mut stem);
             spelling.stems.add(hash(stem.as_bytes()));
         }
         let mut end = 0;
-        for (number, word) in (1..).zip(common) {
+        for (number, word) in (0..).zip(common) {
             end += word.len() as u32;
             spelling.ends.push(end);
-            forms_of(word, |form| spelling.put(form, number));
+            forms_of(word, |form| {
+                spelling.numbers.insert(form, number);
+                spelling.forms.add(form);
+            });
         }
         spelling
     }
 
-    fn put(&mut self, form: u64, number: u32) {
-        self.forms.add(form);
-        let mask = self.slots.len() - 1;
-        let mut at = form as usize & mask;
-        while self.slots[at].1 != 0 {
-            at = (at + 1) & mask;
-        }
-        self.slots[at] = ((form >> 32) as u32, number);
-    }
-
-    /// The words that may have a form.
-    fn having(&self, form: u64) -> impl Iterator<Item = u32> {
-        let mask = self.slots.len() - 1;
-        (form as usize & mask..)
-            .map(move |at| self.slots[at & mask])
-            .take_while(|&(_, number)| number != 0)
-            .filter(move |&(upper, _)| upper == (form >> 32) as u32)
-            .map(|(_, number)| number)
-    }
-
     fn word(&self, number: u32) -> &str {
-        let end = |number: u32| number.checked_sub(1).map_or(0, |at| self.ends[at as usize] as usize);
-        &self.text[end(number - 1)..end(number)]
+        let at = number as usize;
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start as usize..self.ends[at] as usize]
     }
 
     /// The common word that is one edit away; the likeliest if there are several, and of these the most common.
     fn nearest(&self, word: &str) -> Option<&str> {
         let mut nearest: Option<(Slip, u32)> = None;
         forms_of(word, |form| {
-            for number in self.forms.passes(form).then(|| self.having(form)).into_iter().flatten() {
+            for number in self.forms.passes(form).then(|| self.numbers.all(form)).into_iter().flatten() {
                 let slip = slip(word.as_bytes(), self.word(number).as_bytes());
                 let slip = slip.filter(|&slip| slip == Slip::Order || word.len() >= LETTERS_FOR_ALL);
                 nearest = slip.map(|slip| (slip, number)).into_iter().chain(nearest).min();

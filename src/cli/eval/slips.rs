@@ -9,11 +9,11 @@ const SHORTEST: usize = 5;
 /// drawn by lot, and never the first letter of a word. A text without such a word stays as it is.
 pub(super) fn misspell(text: &str, dice: &mut Dice) -> String {
     let words: Vec<(usize, &str)> = words(text).filter(|(_, word)| word.len() >= SHORTEST).collect();
-    let Some(&(start, word)) = words.get(below(dice, words.len())) else { return text.to_owned() };
+    let Some(&(start, word)) = words.get(dice.below(words.len())) else { return text.to_owned() };
     let mut letters = word.as_bytes().to_vec();
-    let at = 1 + below(dice, letters.len() - 1);
-    let letter = b'a' + below(dice, 26) as u8;
-    match below(dice, 4) {
+    let at = 1 + dice.below(letters.len() - 1);
+    let letter = b'a' + dice.below(26) as u8;
+    match dice.below(4) {
         0 => drop(letters.remove(at)),
         1 => letters.insert(at, letter),
         2 => letters[at] = letter,
@@ -32,10 +32,6 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let starts = text.match_indices(is_letter).map(|(at, _)| at);
     let begins = starts.filter(move |&at| !text[..at].ends_with(is_letter));
     begins.map(move |at| (at, &text[at..at + text[at..].find(|c| !is_letter(c)).unwrap_or(text.len() - at)]))
-}
-
-fn below(dice: &mut Dice, limit: usize) -> usize {
-    (dice.unit() * limit as f32) as usize
 }
 
 #[cfg(test)]
