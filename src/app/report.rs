@@ -5,9 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::domain::cluster::Cluster;
 use crate::domain::coverage::{Coverage, InstallationFacts};
+use crate::domain::explanation::{Nearest, Signal};
 use crate::domain::id::{ClusterId, DefectId, ReportId};
 use crate::domain::policy::Policy;
-use crate::domain::report::{DEFAULT_ENVIRONMENT, Nearest, NewReport, PlacementDecision, Report, Signal};
+use crate::domain::report::{DEFAULT_ENVIRONMENT, NewReport, PlacementDecision, Report};
 use crate::domain::statements::{self, CustomerFacts, Outlook, ReportFacts, World};
 use crate::domain::time::Timestamp;
 use crate::domain::violation::Violations;

@@ -10,6 +10,7 @@ pub mod customer;
 pub mod defect;
 pub mod delivery;
 pub mod event;
+pub mod explanation;
 pub mod filter;
 pub mod id;
 pub mod ledger;

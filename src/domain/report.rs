@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coverage::InstallationFacts;
 use super::customer::ContactAddress;
+use super::explanation::{Grounds, Signals};
 use super::id::{ClusterId, CustomerId, OperationId, ProductId, ReportId, TenantId};
 use super::text_enum;
 use super::time::Timestamp;
@@ -49,46 +50,6 @@ text_enum! {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Labels(pub BTreeMap<String, String>);
-
-/// One piece of evidence for a placement, as remembered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Signal {
-    /// What spoke.
-    pub name: String,
-    /// How much it added to the score.
-    pub weight: f64,
-    /// What it saw.
-    pub detail: String,
-}
-
-/// The evidence for a placement, strongest first.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Signals(pub Vec<Signal>);
-
-/// What the matcher went by when it decided where a report belongs. No word of any report is in it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Grounds {
-    /// The version of the matcher.
-    pub version: u32,
-    /// From this score on it attached: the tenant's threshold, or the lower one of near twins.
-    pub attach: f64,
-    /// From this score on it asked a person.
-    pub suggest: f64,
-    /// The nearest clusters, best first; the first decided.
-    pub nearest: Vec<Nearest>,
-}
-
-/// A cluster that was near to a report, by the one of its reports that was most alike.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Nearest {
-    /// The cluster.
-    pub cluster_id: ClusterId,
-    /// The report.
-    pub report_id: ReportId,
-    /// How alike, 0 to 1.
-    pub score: f64,
-}
 
 /// A report as stored.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,8 +1,8 @@
 //! Suggestions: what the matcher was not sure of, and what a second look at its clusters proposes, waiting for a
 //! person's yes or no.
 
+use super::explanation::Signals;
 use super::id::{ClusterId, OperationId, ReportId, SuggestionId, TenantId};
-use super::report::Signals;
 use super::text_enum;
 use super::time::Timestamp;
 

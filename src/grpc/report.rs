@@ -11,12 +11,12 @@ use crate::app::intake::{Accepted, Patience, ReadReport};
 use crate::app::report::{Explanation, KnownProblem, Matched, PlacementView};
 use crate::app::{App, Call, Error};
 use crate::domain::coverage::Coverage;
+use crate::domain::explanation::{Nearest, Signal};
 use crate::domain::id::ReportId;
-use crate::domain::report::{
-    Labels, LoopState, Membership, Nearest, NewReport, NewReporter, Origin, PlacementDecision, Report, Signal,
-};
+use crate::domain::report::{Labels, LoopState, Membership, NewReport, NewReporter, Origin, PlacementDecision, Report};
 use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
+use crate::matching::usual_detail;
 use crate::store::report::{PlacedReport, ReportFilter};
 
 use super::cluster::{cluster_state, encode_operation, read_filter as read_cluster_filter};
@@ -154,7 +154,11 @@ pub(crate) fn encode_report(placed: PlacedReport) -> proto::Report {
 }
 
 pub(crate) fn encode_signal(signal: Signal) -> proto::Signal {
-    proto::Signal { name: signal.name, weight: signal.weight, detail: signal.detail }
+    let Signal { name, weight, mut detail } = signal;
+    if detail.is_empty() {
+        usual_detail(&name).clone_into(&mut detail);
+    }
+    proto::Signal { name, weight, detail }
 }
 
 fn encode_placement(placement: PlacementView) -> proto::Placement {

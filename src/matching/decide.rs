@@ -137,7 +137,7 @@ pub struct Signal {
     pub name: &'static str,
     /// What it contributed to the score; negative where it spoke against.
     pub weight: f64,
-    /// For people.
+    /// For people; empty where there is no more to say than [`usual_detail`](super::usual_detail) does.
     pub detail: String,
 }
 

@@ -77,6 +77,7 @@ pub use index::Index;
 pub use index::review::{Exemplar, Part, Rival};
 pub use learn::{Dice, Lesson, Teaching, teach};
 pub use model::Model;
+pub use reasons::usual_detail;
 pub use signature::Signature;
 pub use snapshot::{SnapshotError, Stamp};
 

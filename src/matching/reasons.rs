@@ -10,8 +10,10 @@ use super::model::{GATE_INPUTS, Lead, Model, logistic};
 
 use Measure as M;
 
-/// The groups: a stable name, and the measures.
-const GROUPS: &[(&str, &[usize])] = &[
+/// What a reason is about before any group is looked at.
+const ORDINARY: (&str, &str) = ("ordinary", "what is first found is right so often");
+/// The groups: a stable name, the measures, and what they say where there is no more to tell.
+const GROUPS: &[(&str, &[usize], &str)] = &[
     (
         "shared_terms",
         &[
@@ -26,8 +28,9 @@ const GROUPS: &[(&str, &[usize])] = &[
             M::WholeLag as usize,
             M::Rules as usize,
         ],
+        "they share no words",
     ),
-    ("title", &[M::Title as usize, M::TitleLag as usize]),
+    ("title", &[M::Title as usize, M::TitleLag as usize], "how alike the titles are"),
     (
         "meaning",
         &[
@@ -38,13 +41,34 @@ const GROUPS: &[(&str, &[usize])] = &[
             M::CosineLag as usize,
             M::Support as usize,
         ],
+        "how near they are in meaning",
     ),
-    ("strong_terms", &[M::Strong as usize, M::TellingNames as usize, M::SameStack as usize]),
-    ("differing_terms", &[M::UnsharedNew as usize, M::UnsharedKnown as usize, M::Alone as usize]),
-    ("differing_numbers", &[M::NumbersDiffer as usize, M::NumbersShared as usize]),
-    ("differing_platforms", &[M::FacetsDiffer as usize, M::FacetsShared as usize]),
-    ("differing_codes", &[M::CodesDiffer as usize]),
-    ("time", &[M::Days as usize, M::Recent as usize, M::ClusterDays as usize]),
+    (
+        "strong_terms",
+        &[M::Strong as usize, M::TellingNames as usize, M::SameStack as usize],
+        "they share no code and no identifier",
+    ),
+    (
+        "differing_terms",
+        &[M::UnsharedNew as usize, M::UnsharedKnown as usize, M::Alone as usize],
+        "telling words of one title that the other report has or lacks",
+    ),
+    (
+        "differing_numbers",
+        &[M::NumbersDiffer as usize, M::NumbersShared as usize],
+        "the titles name no different numbers or versions",
+    ),
+    (
+        "differing_platforms",
+        &[M::FacetsDiffer as usize, M::FacetsShared as usize],
+        "the titles name no different platforms",
+    ),
+    ("differing_codes", &[M::CodesDiffer as usize], "the titles name no different error codes"),
+    (
+        "time",
+        &[M::Days as usize, M::Recent as usize, M::ClusterDays as usize],
+        "nobody knows how long ago the other came",
+    ),
     (
         "cluster",
         &[
@@ -56,6 +80,7 @@ const GROUPS: &[(&str, &[usize])] = &[
             Lead::Fit as usize,
             Lead::Nearer as usize,
         ],
+        "how large the cluster is, and what its other reports mean",
     ),
     (
         "lead",
@@ -69,10 +94,12 @@ const GROUPS: &[(&str, &[usize])] = &[
             Lead::Kin as usize,
             Lead::Rival as usize,
         ],
+        "how far it is ahead of other clusters",
     ),
     (
         "kind_of_text",
         &[M::BothBodies as usize, M::OneBody as usize, M::Terms as usize, M::LengthRatio as usize, M::Repeats as usize],
+        "how long the texts are, and how much of the stream repeats itself",
     ),
 ];
 /// A reason that moved the probability by less is left out, and what it moved is given to the next.
@@ -85,9 +112,8 @@ pub(super) fn of(model: &Model, inputs: &[f32; GATE_INPUTS], measures: &Measures
     let mut units = vec![0.0; gate.hidden];
     gate.normal(inputs, &mut known);
     let mut last = logistic(gate.answer(&normal, &mut units));
-    let mut signals =
-        vec![Signal { name: "ordinary", weight: last, detail: "what is first found is right so often".to_owned() }];
-    for (at, (name, places)) in GROUPS.iter().enumerate() {
+    let mut signals = vec![Signal { name: ORDINARY.0, weight: last, detail: String::new() }];
+    for (at, (name, places, _)) in GROUPS.iter().enumerate() {
         places.iter().for_each(|&place| normal[place] = known[place]);
         let now =
             if at + 1 == GROUPS.len() { model.probability(inputs) } else { logistic(gate.answer(&normal, &mut units)) };
@@ -99,33 +125,35 @@ pub(super) fn of(model: &Model, inputs: &[f32; GATE_INPUTS], measures: &Measures
     signals
 }
 
+/// What a reason of this name says where its detail is empty; nothing where no name is so.
+pub fn usual_detail(name: &str) -> &'static str {
+    let groups = GROUPS.iter().map(|&(name, _, usual)| (name, usual));
+    groups.chain([ORDINARY]).find(|(known, _)| *known == name).map_or("", |(_, usual)| usual)
+}
+
+/// What a reason says beyond what it usually does: only that is kept with each report.
 fn detail(name: &str, measures: &Measures, [shared, strong]: &[String; 2]) -> String {
     let percent = |measure: Measure| measures.get(measure) * 100.0;
+    let differs = |measure: Measure, what: &str| {
+        let differs = measures.get(measure) > 0.0;
+        if differs { format!("the titles name different {what}") } else { String::new() }
+    };
     match name {
         "shared_terms" => shared.clone(),
         "title" => format!("titles are {:.0} % alike", percent(M::Title)),
         "meaning" => format!("they mean the same to {:.0} %", percent(M::Cosine)),
         "strong_terms" => strong.clone(),
-        "differing_terms" => "telling words of one title that the other report has or lacks".to_owned(),
-        "differing_numbers" => differs(measures, M::NumbersDiffer, "numbers or versions"),
-        "differing_platforms" => differs(measures, M::FacetsDiffer, "platforms"),
-        "differing_codes" => differs(measures, M::CodesDiffer, "error codes"),
-        "time" if measures.get(M::Days).is_nan() => "nobody knows how long ago the other came".to_owned(),
-        "time" => format!("the other came {:.0} days before", measures.get(M::Days).exp_m1()),
+        "differing_numbers" => differs(M::NumbersDiffer, "numbers or versions"),
+        "differing_platforms" => differs(M::FacetsDiffer, "platforms"),
+        "differing_codes" => differs(M::CodesDiffer, "error codes"),
+        "time" if !measures.get(M::Days).is_nan() => {
+            format!("the other came {:.0} days before", measures.get(M::Days).exp_m1())
+        }
         "cluster" => format!(
             "a cluster of {:.0}, whose reports mean the same to {:.0} %",
             measures.get(M::ClusterSize).exp(),
             percent(M::ClusterMean)
         ),
-        "lead" => "how far it is ahead of other clusters".to_owned(),
-        _ => "how long the texts are, and how much of the stream repeats itself".to_owned(),
-    }
-}
-
-fn differs(measures: &Measures, measure: Measure, what: &str) -> String {
-    if measures.get(measure) > 0.0 {
-        format!("the titles name different {what}")
-    } else {
-        format!("the titles name no different {what}")
+        _ => String::new(),
     }
 }

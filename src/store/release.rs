@@ -391,9 +391,10 @@ mod tests {
     use super::*;
     use crate::domain::cluster::{Cluster, ClusterDefect, ClusterState};
     use crate::domain::customer::Customer;
+    use crate::domain::explanation::Signals;
     use crate::domain::id::{InstallationId, ReportId, TenantId};
     use crate::domain::release::Platforms;
-    use crate::domain::report::{Labels, LoopState, PlacementDecision, Report, Signals};
+    use crate::domain::report::{Labels, LoopState, PlacementDecision, Report};
     use crate::domain::time::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_micros(1);

@@ -41,6 +41,7 @@ async fn an_attached_report_names_its_score_the_thresholds_the_reasons_and_the_r
     assert_eq!(placement.decision(), Decision::Attach);
     let sum: f64 = placement.signals.iter().map(|signal| signal.weight).sum();
     assert!(placement.signals.len() > 1 && (sum - placement.score).abs() < 0.01, "the reasons add up: {placement:?}");
+    assert!(placement.signals.iter().all(|signal| !signal.detail.is_empty()), "each says something: {placement:?}");
     assert!(grounds.matcher_version > 0);
     assert!((0.15..=placement.score).contains(&grounds.attach_threshold), "{grounds:?}");
     assert!(grounds.suggest_threshold < grounds.attach_threshold);

@@ -10,12 +10,12 @@ use crate::app::{App, Error, cluster, customer};
 use crate::domain::cluster::{Cluster, ClusterState};
 use crate::domain::customer::{Customer, Installation};
 use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::explanation::{Grounds, Nearest, Signal, Signals};
 use crate::domain::id::{ClusterId, CustomerId, InstallationId, ReportId, SuggestionId};
 use crate::domain::ledger::NO_DEFECT_LINKED;
 use crate::domain::policy::Policy;
 use crate::domain::report::{
-    DEFAULT_ENVIRONMENT, Grounds, LoopState, Membership, Nearest, NewReporter, Origin, PlacementDecision, Report,
-    Signal, Signals,
+    DEFAULT_ENVIRONMENT, LoopState, Membership, NewReporter, Origin, PlacementDecision, Report,
 };
 use crate::domain::suggestion::{Suggestion, SuggestionKind, SuggestionState};
 use crate::domain::time::Timestamp;

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::domain::cluster::Cluster;
 use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::explanation::{Signal, Signals};
 use crate::domain::id::{ClusterId, ReportId, SuggestionId};
-use crate::domain::report::{Signal, Signals};
 use crate::domain::suggestion::{Suggestion, SuggestionKind, SuggestionState};
 use crate::matching::{Digest, Part};
 use crate::store::{self, Reader, Txn};

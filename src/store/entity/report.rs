@@ -3,9 +3,10 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
 
+use crate::domain::explanation::{Grounds, Signals};
 use crate::domain::id::{ClusterId, CustomerId, ProductId, ReportId, TenantId};
 use crate::domain::report::Report;
-use crate::domain::report::{Grounds, Labels, LoopState, PlacementDecision, Signals};
+use crate::domain::report::{Labels, LoopState, PlacementDecision};
 use crate::domain::time::Timestamp;
 
 #[sea_orm::model]

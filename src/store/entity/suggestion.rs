@@ -3,8 +3,8 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
 
+use crate::domain::explanation::Signals;
 use crate::domain::id::{ClusterId, OperationId, ReportId, SuggestionId, TenantId};
-use crate::domain::report::Signals;
 use crate::domain::suggestion::{Suggestion, SuggestionKind, SuggestionState};
 use crate::domain::time::Timestamp;
 use crate::store::sql_types::JsonText;
