@@ -1,10 +1,10 @@
 //! The one writer path for reports.
 //!
 //! Whoever submits puts a job into the tenant's lane and waits for its answer. One task for each tenant with work takes
-//! what has gathered there, decides it in order and commits it in one transaction with a constant number of statements;
-//! while that commits, the next batch gathers by itself. The transaction holds the tenant's row, so tenants' batches
-//! follow each other on all replicas, and each begins by bringing the matching index up to the log: of identical
-//! reports submitted at once, the second finds the first (law 4).
+//! what has gathered there, decides it in order and commits it in one transaction; while some of its reports are decided, a
+//! few statements store those before, and while all of it commits, the next batch gathers by itself. The transaction holds
+//! the tenant's row, so tenants' batches follow each other on all replicas, and each begins by bringing the matching index
+//! up to the log: of identical reports submitted at once, the second finds the first (law 4).
 //!
 //! The task owns the work: a caller that goes away loses its answer and nothing else, and its retry is answered with
 //! what was stored (law 2). A job that is wrong fails alone; a batch that the database refuses is tried again job by

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::app::matcher::IndexGuard;
@@ -29,6 +31,10 @@ use crate::store::{self, TenantScope, Txn};
 use super::METHOD;
 use super::lane::Job;
 use super::replay::find_replays;
+
+/// Reports of a batch that are stored together, while the next are decided. As most parts have this size, their statements
+/// are known to the database.
+const PART: usize = 32;
 
 /// What the loop of a report in a linked cluster waits for until the reconciler has looked at it.
 const PENDING: &str = "pending";
@@ -79,21 +85,18 @@ impl App {
         let (mut outcomes, answered) = find_replays(&txn, jobs).await?;
         let fresh = find_reporters(&mut txn, jobs, &mut outcomes).await?;
         let places_reports = !fresh.is_empty();
-        let mut decided = Vec::new();
+        let mut written = Ok(());
         if places_reports {
             index.catch_up(&txn.read(), txn.sequence_before()).await?;
             let homes = homes_of(&txn, &fresh).await?;
-            (index, decided) = decide_all(index, jobs, fresh, homes).await?;
+            let (deciding, decided) = decide_all(index, jobs, fresh, homes);
+            written = self.write_all(&mut txn, jobs, decided, &mut outcomes).await;
+            index = deciding.await.map_err(|error| Error::Internal(Box::new(error)))?;
         }
-        let written = async {
-            let placed = write(&mut txn, jobs, decided).await?;
-            self.keep_vectors(&txn, jobs, &placed).await?;
-            for (job, placed) in placed {
-                outcomes[job] = Some(Ok(Stored { placed, replayed: false }));
-            }
-            remember(&txn, jobs, &outcomes, &answered).await
-        };
-        if let Err(error) = written.await {
+        if written.is_ok() {
+            written = remember(&txn, jobs, &outcomes, &answered).await;
+        }
+        if let Err(error) = written {
             index.roll_back();
             return Err(error);
         }
@@ -113,6 +116,24 @@ impl App {
 }
 
 impl App {
+    /// Stores what is decided, part by part as it comes.
+    async fn write_all(
+        &self,
+        txn: &mut Txn,
+        jobs: &[Job],
+        mut decided: mpsc::UnboundedReceiver<Vec<Decided>>,
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<(), Error> {
+        while let Some(part) = decided.recv().await {
+            let placed = write(txn, jobs, part).await?;
+            self.keep_vectors(txn, jobs, &placed).await?;
+            for (job, placed) in placed {
+                outcomes[job] = Some(Ok(Stored { placed, replayed: false }));
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps what the embedder said of the reports, if there is one and it did.
     async fn keep_vectors(&self, txn: &Txn, jobs: &[Job], placed: &[(usize, PlacedReport)]) -> Result<(), Error> {
         let Some(endpoint) = &self.embedding else { return Ok(()) };
@@ -153,32 +174,36 @@ async fn homes_of(txn: &Txn, fresh: &[Fresh]) -> Result<HashMap<CustomerId, BTre
     Ok(homes)
 }
 
-/// Decides where reports go, in order: later ones find the earlier. On a thread that may take its time.
-async fn decide_all(
+/// Decides where reports go, in order: later ones find the earlier. On a thread that may take its time. What is decided
+/// comes in parts, so that one is stored while the next is decided; who stops listening stops it.
+fn decide_all(
     mut index: IndexGuard,
     jobs: &[Job],
     fresh: Vec<Fresh>,
     mut homes: HashMap<CustomerId, BTreeSet<ClusterId>>,
-) -> Result<(IndexGuard, Vec<Decided>), Error> {
+) -> (JoinHandle<IndexGuard>, mpsc::UnboundedReceiver<Vec<Decided>>) {
     let features: Vec<Features> = fresh.iter().map(|fresh| jobs[fresh.job].features.clone()).collect();
+    let (parts, decided) = mpsc::unbounded_channel();
     let decide = move || {
-        let decide = |(fresh, features): (Fresh, Features)| {
-            let own = homes.entry(fresh.customer).or_default();
-            let (cluster, placement) = index.take_in(fresh.report, &features, own);
-            own.insert(cluster);
-            Decided { fresh, cluster, placement }
-        };
-        let decided = fresh.into_iter().zip(features).map(decide).collect();
-        (index, decided)
+        let mut fresh = fresh.into_iter().zip(features);
+        loop {
+            let decide = |(fresh, features): (Fresh, Features)| {
+                let own = homes.entry(fresh.customer).or_default();
+                let (cluster, placement) = index.take_in(fresh.report, &features, own);
+                own.insert(cluster);
+                Decided { fresh, cluster, placement }
+            };
+            let part: Vec<Decided> = fresh.by_ref().take(PART).map(decide).collect();
+            if part.is_empty() || parts.send(part).is_err() {
+                return index;
+            }
+        }
     };
-    tokio::task::spawn_blocking(decide).await.map_err(|error| Error::Internal(Box::new(error)))
+    (tokio::task::spawn_blocking(decide), decided)
 }
 
-/// Stores what was decided, with its events and marks.
+/// Stores a part of what was decided, with its events and marks.
 async fn write(txn: &mut Txn, jobs: &[Job], decided: Vec<Decided>) -> Result<Vec<(usize, PlacedReport)>, Error> {
-    if decided.is_empty() {
-        return Ok(Vec::new());
-    }
     let mut begun: BTreeMap<ClusterId, Cluster> = BTreeMap::new();
     for decided in &decided {
         if !matches!(decided.placement.decision, Decision::Attach { .. }) {
