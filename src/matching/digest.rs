@@ -295,12 +295,13 @@ fn spell(chunk: &str, terms: &mut BTreeMap<u64, Spelled>) {
         let piece = piece.trim_matches(|c: char| !c.is_alphanumeric());
         let reading = text::read_title(piece);
         let is_joined = piece.contains(text::is_joined);
-        for token in &reading.tokens {
-            let spelling = if is_joined { &token.text } else { piece };
+        for &token in &reading.tokens {
+            let text = reading.text(token);
+            let spelling = if is_joined { text } else { piece };
             let length = spelling.chars().count();
             let names_something = matches!(token.kind, Kind::Word | Kind::Facet | Kind::Identifier | Kind::Code);
             if names_something && (2..=LONGEST_TERM).contains(&length) && spelling.contains(char::is_alphabetic) {
-                let generic = words::is_generic(&token.text);
+                let generic = words::is_generic(text);
                 let spelled = Spelled { kind: token.kind, generic, spellings: BTreeSet::new() };
                 terms.entry(token.key).or_insert(spelled).spellings.insert(spelling.to_owned());
             }

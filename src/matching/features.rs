@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::embed::{self, Vector};
 use super::embedding::Embedding;
 use super::signature::Signature;
-use super::text::{self, Kind, Token};
+use super::text::{self, Kind, Reading};
 use crate::domain::id::ProductId;
 
 /// How much more a word counts in the title than in the body.
@@ -81,7 +81,7 @@ impl Features {
     pub fn of(text: &Text<'_>) -> Features {
         let title = text::read_title(text.title);
         let body = text::read_body(text.body);
-        let (terms, texts) = weigh(&title.tokens, &body.tokens);
+        let (terms, texts) = weigh(&title, &body);
         let (vector, pieces) = embed::read(&title.sentences, &body.sentences);
         let fingerprint = text.fingerprint.map(str::trim).filter(|fingerprint| !fingerprint.is_empty());
         let says_something = title.says_something || body.says_something;
@@ -121,7 +121,8 @@ impl Features {
         self.time
     }
 
-    /// Names the words that scores see, and whether they say something. Texts of one signature may differ in them.
+    /// Names what scores see: the words, roughly where they point, and whether they say something. Texts of one signature
+    /// may differ in it, and texts of two may have the same.
     pub(super) fn words(&self) -> u64 {
         self.text.words
     }
@@ -195,27 +196,29 @@ struct Count<'t> {
 }
 
 /// Weighs the distinct terms of a text by BM25F. What a person wrote counts more than what was pasted.
-fn weigh(title: &[Token], body: &[Token]) -> (Box<[Term]>, Box<str>) {
-    let mut counted: Vec<Count<'_>> = Vec::with_capacity((title.len() + body.len()).min(2 * MAX_TERMS));
+fn weigh(title: &Reading, body: &Reading) -> (Box<[Term]>, Box<str>) {
+    let (title_length, tokens) = (title.tokens.len(), title.tokens.len() + body.tokens.len());
+    let mut counted: Vec<Count<'_>> = Vec::with_capacity(tokens.min(2 * MAX_TERMS));
     // Keys are well mixed already: where the count of a key stands, one more than its place.
-    let mut slots = vec![0_u32; (2 * (title.len() + body.len()) + 1).next_power_of_two()];
+    let mut slots = vec![0_u32; (2 * tokens + 1).next_power_of_two()];
     let mask = slots.len() - 1;
     let mut body_length = 0.0;
-    for (place, token) in title.iter().chain(body).enumerate() {
-        let in_title = place < title.len();
+    let read = [title, body].into_iter().flat_map(|field| field.tokens.iter().map(move |&token| (field, token)));
+    for (place, (field, token)) in read.enumerate() {
+        let in_title = place < title_length;
         let mut slot = token.key as usize & mask;
         while slots[slot] != 0 && counted[slots[slot] as usize - 1].key != token.key {
             slot = (slot + 1) & mask;
         }
         if slots[slot] == 0 {
-            let (key, text, kind) = (token.key, &*token.text, token.kind);
+            let (key, text, kind) = (token.key, field.text(token), token.kind);
             counted.push(Count { key, text, kind, title: 0.0, body: 0.0, head: false });
             slots[slot] = counted.len() as u32;
         }
         let count = &mut counted[slots[slot] as usize - 1];
         // The same text read as a piece here and whole there counts as the stronger.
         count.kind = count.kind.max(token.kind);
-        count.head |= in_title || title.is_empty() && place < HEAD_TOKENS;
+        count.head |= in_title || title_length == 0 && place < HEAD_TOKENS;
         if in_title {
             count.title += 1.0;
         } else {
@@ -225,9 +228,9 @@ fn weigh(title: &[Token], body: &[Token]) -> (Box<[Term]>, Box<str>) {
     }
     counted.truncate(MAX_TERMS);
 
-    let title_norm = 1.0 - B_TITLE + B_TITLE * title.len() as f64 / USUAL_TITLE;
+    let title_norm = 1.0 - B_TITLE + B_TITLE * title_length as f64 / USUAL_TITLE;
     let body_norm = 1.0 - B_BODY + B_BODY * body_length / USUAL_BODY;
-    let mut texts = String::new();
+    let mut texts = String::with_capacity(counted.iter().map(|count| count.text.len()).sum());
     let mut terms: Vec<Term> = counted
         .into_iter()
         .map(|count| {

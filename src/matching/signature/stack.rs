@@ -133,10 +133,9 @@ fn ruby_frame(line: &str) -> Option<Frame<'_>> {
 
 /// `/srv/app/main.go:12 +0x1d`: the function stands in the line above.
 fn go_place(line: &str) -> Option<Frame<'_>> {
-    if !line.as_bytes().contains(&b':') {
-        return None; // Every line is asked.
-    }
-    let (place, rest) = line.split_once(".go:")?;
+    // Every line is asked: only its colons are looked at.
+    let (end, _) = line.match_indices(':').find(|&(at, _)| line[..at].ends_with(".go"))?;
+    let (place, rest) = (&line[..end - ".go".len()], &line[end + 1..]);
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     let is_place = digits > 0 && (digits == rest.len() || rest[digits..].starts_with(" +0x")) && !place.contains(' ');
     is_place.then_some(Frame { symbol: "", place, dialect: Dialect::Go })

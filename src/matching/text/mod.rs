@@ -23,7 +23,6 @@ mod furniture;
 mod hash;
 mod heading;
 mod layout;
-mod name;
 mod shape;
 mod word;
 
@@ -32,7 +31,6 @@ use super::signature::stack::{self, StackTrace};
 
 pub(super) use self::clean::clean;
 pub(super) use self::hash::{Key, Sieve, hash};
-pub(super) use self::name::Name;
 pub(super) use self::shape::is_unspaced as is_joined;
 pub(super) use self::word::MASKS;
 
@@ -110,9 +108,11 @@ impl Zone {
 }
 
 /// One token of a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
-    pub(super) text: Name,
+    /// Where its text stands in [`Reading::texts`].
+    start: u32,
+    length: u32,
     /// The hash of its text, the same everywhere.
     pub(super) key: u64,
     pub(super) kind: Kind,
@@ -126,12 +126,28 @@ pub(super) struct Reading {
     pub(super) canonical: String,
     /// What the scores see, in order; with repetitions in prose.
     pub(super) tokens: Vec<Token>,
+    /// The texts of the tokens, in one piece of memory: a report has hundreds.
+    texts: String,
     /// Whether any word is more than a number, a mask or a courtesy.
     pub(super) says_something: bool,
     /// The first stack trace.
     pub(super) stack: Option<StackTrace>,
     /// The sentences as they were written, up to [`MAX_SENTENCES`].
     pub(super) sentences: String,
+}
+
+impl Reading {
+    /// How one of its tokens reads.
+    pub(super) fn text(&self, token: Token) -> &str {
+        &self.texts[token.start as usize..(token.start + token.length) as usize]
+    }
+
+    /// A token of this text.
+    fn token(&mut self, text: &str, kind: Kind, zone: Zone) -> Token {
+        let (start, length) = (self.texts.len() as u32, text.len() as u32);
+        self.texts.push_str(text);
+        Token { start, length, key: hash(text.as_bytes()), kind, zone }
+    }
 }
 
 /// Bytes kept of a field's sentences.

@@ -8,15 +8,19 @@ fn canonical(body: &str) -> String {
     read_body(body).canonical
 }
 
+/// Some of the tokens, with their texts.
+fn told(reading: &Reading, wanted: impl Fn(&Token) -> bool) -> impl Iterator<Item = (String, Token)> {
+    let tokens = reading.tokens.iter().filter(|token| wanted(token));
+    tokens.map(|&token| (reading.text(token).to_owned(), token)).collect::<Vec<_>>().into_iter()
+}
+
 /// The words of a person in a body, with their kinds.
 fn prose(body: &str) -> Vec<(String, Kind)> {
-    let tokens = read_body(body).tokens;
-    tokens.into_iter().filter(|token| token.zone.is_prose()).map(|token| (token.text.to_string(), token.kind)).collect()
+    told(&read_body(body), |token| token.zone.is_prose()).map(|(text, token)| (text, token.kind)).collect()
 }
 
 fn in_zone(body: &str, zone: Zone) -> Vec<String> {
-    let tokens = read_body(body).tokens;
-    tokens.into_iter().filter(|token| token.zone == zone).map(|token| token.text.to_string()).collect()
+    told(&read_body(body), |token| token.zone == zone).map(|(text, _)| text).collect()
 }
 
 /// How alike two texts' prose is: shared distinct tokens of all distinct tokens.
@@ -131,10 +135,8 @@ fn a_long_paste_does_not_drown_the_words() {
 
 #[test]
 fn statuses_and_codes_are_known_by_their_context() {
-    let codes = |text: &str| {
-        let tokens = read_body(text).tokens.into_iter().filter(|token| token.kind == Kind::Code);
-        tokens.map(|token| token.text.to_string()).collect::<Vec<_>>()
-    };
+    let codes =
+        |text: &str| told(&read_body(text), |token| token.kind == Kind::Code).map(|(text, _)| text).collect::<Vec<_>>();
     assert_eq!(codes("it answers 503 service unavailable"), Vec::<String>::new());
     assert_eq!(codes("it answers 500 internal error"), ["code500"]);
     assert_eq!(codes("404 not found"), ["code404"]);
@@ -236,12 +238,12 @@ proptest! {
     #[test]
     fn reading_takes_any_mixture(lines in prop::collection::vec(line(), 0..40)) {
         let reading = read_body(&lines.join("\r\n"));
-        prop_assert!(reading.tokens.iter().all(|token| !token.text.is_empty() && token.key == hash(token.text.as_bytes())));
+        prop_assert!(told(&reading, |_| true).all(|(text, token)| !text.is_empty() && token.key == hash(text.as_bytes())));
     }
 }
 
 fn kinds(text: &str, kind: Kind) -> Vec<String> {
-    read_body(text).tokens.into_iter().filter(|token| token.kind == kind).map(|token| token.text.to_string()).collect()
+    told(&read_body(text), |token| token.kind == kind).map(|(text, _)| text).collect()
 }
 
 #[test]

@@ -8,9 +8,8 @@ use std::ops::Range;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::name::Name;
 use super::shape::{hyphened_code, is_error_code, is_unspaced, is_word_char, split_identifier};
-use super::{Kind, Reading, Token, Zone, hash};
+use super::{Kind, Reading, Zone, hash};
 use crate::matching::spelling;
 use crate::matching::words::{self, Traits};
 
@@ -189,8 +188,8 @@ impl Reader {
     }
 
     fn push_token(&mut self, text: &str, kind: Kind) {
-        let key = hash(text.as_bytes());
         if !self.zone.is_prose() {
+            let key = hash(text.as_bytes());
             let count = if self.zone == Zone::Code { &mut self.code_tokens } else { &mut self.log_tokens };
             let limit = if self.zone == Zone::Code { MAX_CODE_TOKENS } else { MAX_LOG_TOKENS };
             self.recent.resize(RECENT, 0);
@@ -202,13 +201,14 @@ impl Reader {
             *count += 1;
         }
         if self.reading.tokens.len() < MAX_PIECES {
-            self.reading.tokens.push(Token { text: Name::from(text), key, kind, zone: self.zone });
+            let token = self.reading.token(text, kind, self.zone);
+            self.reading.tokens.push(token);
         }
     }
 
     fn rename_token(&mut self, at: usize, text: &str, kind: Kind) {
-        if let Some(token) = self.reading.tokens.get_mut(at) {
-            (token.text, token.key, token.kind) = (Name::from(text), hash(text.as_bytes()), kind);
+        if let Some(zone) = self.reading.tokens.get(at).map(|token| token.zone) {
+            self.reading.tokens[at] = self.reading.token(text, kind, zone);
         }
     }
 
@@ -299,12 +299,13 @@ impl Reader {
 
     /// `500 internal …`, `404 error`: the number before this word is a status.
     fn name_status(&mut self, at: usize, word: &str, traits: Traits) {
-        let Some(token) = self.reading.tokens.get(at) else { return };
-        let is_status = token.text.len() == 3 && token.text.starts_with(['4', '5']);
-        if word == "error" && token.text.len() >= 3
-            || is_status && (traits.any(Traits::AFTER_STATUS) || word == "not" && &*token.text == "404")
+        let Some(&token) = self.reading.tokens.get(at) else { return };
+        let number = self.reading.text(token);
+        let is_status = number.len() == 3 && number.starts_with(['4', '5']);
+        if word == "error" && number.len() >= 3
+            || is_status && (traits.any(Traits::AFTER_STATUS) || word == "not" && number == "404")
         {
-            let code = format!("code{}", &*token.text);
+            let code = format!("code{number}");
             self.rename_token(at, &code, Kind::Code);
         }
     }
