@@ -8,12 +8,15 @@
 //!
 //! A document may go at any time. Nothing is trained, nothing is rebuilt.
 
-use super::embed::{DIMENSIONS, Probe, Vector};
+mod centres;
+
 use std::io::{self, Read, Write};
 
+use super::embed::{DIMENSIONS, Probe, Vector};
 use super::snapshot::SnapshotError;
 use super::snapshot::frames::{In, Out};
 use super::table::{Rows, fetch};
+use centres::{Centre, Centres, dots_of, nearer_to_first, two_centres};
 
 /// Leading numbers that are looked at first.
 const HEAD: usize = 64;
@@ -28,9 +31,6 @@ const FULL: usize = 256;
 const READ: usize = 2_000;
 /// So many lists are put in order by how near they are; usually enough to read that many documents.
 const NEAREST: usize = 48;
-/// Rounds of finding the two centres of a list that is split.
-const ROUNDS: usize = 4;
-
 type Head = [i8; HEAD];
 type Tail = [i8; TAIL];
 
@@ -38,9 +38,8 @@ type Tail = [i8; TAIL];
 #[derive(Debug, Default)]
 pub(super) struct Vectors {
     lists: Vec<List>,
-    /// The middle of each list, and one by its length: beside each other, as all of them are looked at.
-    centres: Vec<Head>,
-    scales: Vec<f32>,
+    /// The middle of each list.
+    centres: Centres,
     hidden: List,
     /// Where the head of each slot's vector lies.
     places: Rows<Place>,
@@ -71,19 +70,6 @@ struct Entry {
     slot: u32,
     /// One by the length of the whole vector.
     scale: f32,
-}
-
-/// The middle of a list.
-#[derive(Debug, Clone, Copy)]
-struct Centre {
-    head: Head,
-    scale: f32,
-}
-
-impl Default for Centre {
-    fn default() -> Self {
-        Self { head: [0; HEAD], scale: 0.0 }
-    }
 }
 
 /// Working memory of searches.
@@ -143,9 +129,9 @@ impl Vectors {
     pub(super) fn save(&self, out: &mut Out<impl Write>) -> io::Result<()> {
         self.tails.iter().try_for_each(|tail| out.bytes(&tail.map(|number| number as u8)))?;
         out.count(self.lists.len())?;
-        for (centre, scale) in self.centres.iter().zip(&self.scales) {
-            out.bytes(&centre.map(|number| number as u8))?;
-            out.u32(scale.to_bits())?;
+        for centre in self.centres.iter() {
+            out.bytes(&centre.head.map(|number| number as u8))?;
+            out.u32(centre.scale.to_bits())?;
         }
         self.lists.iter().chain([&self.hidden]).try_for_each(|list| list.save(out))
     }
@@ -163,8 +149,8 @@ impl Vectors {
         }
         let lists = input.count(slots)?;
         for _ in 0..lists {
-            vectors.centres.push(input.array()?.map(|byte| byte as i8));
-            vectors.scales.push(input.f32()?);
+            let head = input.array()?.map(|byte| byte as i8);
+            vectors.centres.push(Centre { head, scale: input.f32()? });
         }
         for number in (0..lists as u32).chain([HIDDEN]) {
             let list = List::load(input, slots)?;
@@ -216,7 +202,7 @@ impl Vectors {
         if self.lists.is_empty() {
             self.push_list(Centre::default());
         }
-        let list = if self.lists.len() == 1 { 0 } else { self.nearest_list(&head) };
+        let list = if self.lists.len() == 1 { 0 } else { self.centres.nearest(&head) };
         self.put(list as u32, head, entry);
         self.count += 1;
         let full = if self.lists.len() == 1 { FLAT } else { FULL };
@@ -263,7 +249,6 @@ impl Vectors {
             if self.count == 0 {
                 self.lists.clear();
                 self.centres.clear();
-                self.scales.clear();
             }
         }
         Some((head, entry))
@@ -296,14 +281,9 @@ impl Vectors {
         fetch(tails.flat_map(|tail| tail.iter().step_by(64).map(|&number| number as u8)));
     }
 
-    fn nearest_list(&self, head: &Head) -> usize {
-        nearest_of(&widened(head), &self.centres, &self.scales)
-    }
-
     fn push_list(&mut self, centre: Centre) {
         self.lists.push(List::default());
-        self.centres.push(centre.head);
-        self.scales.push(centre.scale);
+        self.centres.push(centre);
     }
 
     /// Splits a list around two centres, and its parts again while they are too long.
@@ -314,7 +294,7 @@ impl Vectors {
             let (one, other) = two_centres(&heads);
             let new = self.lists.len();
             self.push_list(other);
-            (self.centres[list], self.scales[list]) = (one.head, one.scale);
+            self.centres.set(list, one);
             let count = entries.len();
             let is_first: Vec<bool> = heads.iter().map(|head| nearer_to_first(head, &one, &other)).collect();
             let firsts = is_first.iter().filter(|&&is_first| is_first).count();
@@ -363,10 +343,7 @@ impl Vectors {
         near.clear();
         let wanted = probe.numbers().first_chunk::<HEAD>().copied().unwrap_or([0; HEAD]);
         if self.lists.len() > 1 {
-            dots_of(&wanted, &self.centres, dots);
-            near.extend(
-                (0..).zip(dots.iter().zip(&self.scales)).map(|(at, (&dot, scale))| (-(dot as f32) * scale, at)),
-            );
+            self.centres.around(&wanted, dots, near);
             let by_distance = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
             // Few lists are read; only if they are short are the others put in order as well.
             let first = NEAREST.min(near.len());
@@ -410,92 +387,6 @@ impl Vectors {
         best.sort_unstable_by(best_first);
         found.extend_from_slice(best);
     }
-}
-
-/// In the width in which they are multiplied.
-fn widened(head: &Head) -> [i16; HEAD] {
-    head.map(i16::from)
-}
-
-#[inline(always)]
-fn nearer_to_first(head: &Head, one: &Centre, other: &Centre) -> bool {
-    let head = widened(head);
-    dot(&head, &one.head) as f32 * one.scale >= dot(&head, &other.head) as f32 * other.scale
-}
-
-/// Two centres that a list falls into: its first vector and the one furthest from it, moved to the middles of those
-/// nearer to them.
-#[multiversion::multiversion(targets("x86_64+avx2"))]
-fn two_centres(heads: &[Head]) -> (Centre, Centre) {
-    let centre = |head: &Head| centre(&head.map(i32::from));
-    let first = centre(&heads[0]);
-    let wanted = widened(&first.head);
-    let nearness = |head: &Head| dot(&wanted, head) as f32 * centre(head).scale;
-    let furthest = heads.iter().map(|head| (nearness(head), head)).min_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut one, mut other) = (first, centre(furthest.map_or(&heads[0], |(_, head)| head)));
-    for _ in 0..ROUNDS {
-        let mut sums = [[0_i32; HEAD]; 2];
-        for head in heads {
-            let sum = &mut sums[usize::from(!nearer_to_first(head, &one, &other))];
-            for (sum, &number) in sum.iter_mut().zip(head) {
-                *sum += i32::from(number);
-            }
-        }
-        (one, other) = (self::centre(&sums[0]), self::centre(&sums[1]));
-    }
-    (one, other)
-}
-
-fn centre(sum: &[i32; HEAD]) -> Centre {
-    let largest = sum.iter().map(|number| u64::from(number.unsigned_abs())).max().unwrap_or(0).max(1);
-    // In whole numbers, halves away from zero.
-    let scaled = |number: i32| {
-        let size = ((254 * u64::from(number.unsigned_abs()) + largest) / (2 * largest)) as i8;
-        if number < 0 { -size } else { size }
-    };
-    let head = if largest == 127 { sum.map(|number| number as i8) } else { sum.map(scaled) };
-    let square: i32 = head.iter().map(|&number| i32::from(number) * i32::from(number)).sum();
-    Centre { head, scale: if square == 0 { 0.0 } else { (1.0 / f64::from(square).sqrt()) as f32 } }
-}
-
-/// The products with many, by the widest registers that the processor has.
-#[multiversion::multiversion(targets("x86_64+avx2"))]
-fn dots_of(one: &[i16; HEAD], heads: &[Head], dots: &mut Vec<i32>) {
-    dots.clear();
-    dots.extend(heads.iter().map(|head| dot(one, head)));
-}
-
-/// The first of the nearest centres. Many are held against the best so far together, so that the processor need not guess
-/// at each.
-#[multiversion::multiversion(targets("x86_64+avx2"))]
-fn nearest_of(one: &[i16; HEAD], centres: &[Head], scales: &[f32]) -> usize {
-    const TOGETHER: usize = 32;
-    let mut best = (0, f32::NEG_INFINITY);
-    for (part, (centres, scales)) in centres.chunks(TOGETHER).zip(scales.chunks(TOGETHER)).enumerate() {
-        let mut near = [f32::NEG_INFINITY; TOGETHER];
-        for ((near, centre), scale) in near.iter_mut().zip(centres).zip(scales) {
-            *near = dot(one, centre) as f32 * scale;
-        }
-        let nearest = near.iter().fold(f32::NEG_INFINITY, |most, &near| if near > most { near } else { most });
-        if nearest > best.1
-            && let Some(at) = near.iter().position(|&near| near == nearest)
-        {
-            best = (part * TOGETHER + at, nearest);
-        }
-    }
-    best.0
-}
-
-/// Written so that the compiler multiplies sixteen numbers at once.
-#[inline(always)]
-fn dot(one: &[i16; HEAD], other: &Head) -> i32 {
-    let mut sums = [0; 16];
-    for (one, other) in one.as_chunks::<16>().0.iter().zip(other.as_chunks::<16>().0) {
-        for (sum, (&a, &b)) in sums.iter_mut().zip(one.iter().zip(other)) {
-            *sum += i32::from(a) * i32::from(i16::from(b));
-        }
-    }
-    sums.iter().sum()
 }
 
 #[cfg(test)]
@@ -557,19 +448,6 @@ mod tests {
             all += exact.len();
         }
         assert!(hits * 100 >= all * 80, "{hits} of {all}");
-    }
-
-    #[test]
-    fn a_centre_is_rounded_like_any_number() {
-        for largest in 1..=300 {
-            let mut sum = [0; HEAD];
-            sum[0] = largest;
-            for number in -largest..=largest {
-                sum[1] = number;
-                let rounded = (f64::from(number) * 127.0 / f64::from(largest)).round();
-                assert_eq!(f64::from(centre(&sum).head[1]), rounded, "{number} of {largest}");
-            }
-        }
     }
 
     #[test]
