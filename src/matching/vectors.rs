@@ -16,7 +16,7 @@ use super::embed::{DIMENSIONS, Probe, Vector};
 use super::snapshot::SnapshotError;
 use super::snapshot::frames::{In, Out};
 use super::table::{Rows, fetch};
-use centres::{Centre, Centres, dots_of, nearer_to_first, two_centres};
+use centres::{Centre, Centres, FOR_MANY, dots_of, nearer_to_first, two_centres};
 
 /// Leading numbers that are looked at first.
 const HEAD: usize = 64;
@@ -281,6 +281,11 @@ impl Vectors {
         fetch(tails.flat_map(|tail| tail.iter().step_by(64).map(|&number| number as u8)));
     }
 
+    /// How many vectors these lists hold.
+    fn held(&self, lists: &[(f32, u32)]) -> usize {
+        lists.iter().map(|&(_, list)| self.lists[list as usize].entries.len()).sum()
+    }
+
     fn push_list(&mut self, centre: Centre) {
         self.lists.push(List::default());
         self.centres.push(centre);
@@ -343,7 +348,12 @@ impl Vectors {
         near.clear();
         let wanted = probe.numbers().first_chunk::<HEAD>().copied().unwrap_or([0; HEAD]);
         if self.lists.len() > 1 {
-            self.centres.around(&wanted, dots, near);
+            self.centres.around(&wanted, FOR_MANY, dots, near);
+            // Where much was taken away, lists are short.
+            if near.len() < self.lists.len() && self.held(near) < READ {
+                near.clear();
+                self.centres.around(&wanted, usize::MAX, dots, near);
+            }
             let by_distance = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
             // Few lists are read; only if they are short are the others put in order as well.
             let first = NEAREST.min(near.len());
@@ -351,8 +361,7 @@ impl Vectors {
                 near.select_nth_unstable_by(first, by_distance);
             }
             near[..first].sort_unstable_by(by_distance);
-            let read: usize = near[..first].iter().map(|&(_, list)| self.lists[list as usize].entries.len()).sum();
-            if read < READ {
+            if self.held(&near[..first]) < READ {
                 near[first..].sort_unstable_by(by_distance);
             }
         } else {

@@ -10,9 +10,10 @@ use super::{HEAD, Head};
 const ROUNDS: usize = 4;
 /// Centres of a district at most; a fuller one is split.
 const FULL: usize = 512;
-/// Districts in which the list for a new vector is looked for, and those in which lists are looked for to be read.
+/// Districts in which the list for a new vector is looked for.
 const FOR_ONE: usize = 2;
-const FOR_MANY: usize = 4;
+/// Districts in which lists are looked for that are read; they have far more than are.
+pub(super) const FOR_MANY: usize = 4;
 
 /// A direction, by its leading numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,10 +111,16 @@ impl Centres {
         best.0
     }
 
-    /// Adds the lists of the nearest districts to `near`, each with how far it is: the negative of the cosine, times what
-    /// is the same for all.
-    pub(super) fn around(&self, wanted: &[i16; HEAD], dots: &mut Vec<i32>, near: &mut Vec<(f32, u32)>) {
-        for district in self.nearest_districts(wanted, FOR_MANY) {
+    /// Adds the lists of so many nearest districts to `near`, each with how far it is: the negative of the cosine, times
+    /// what is the same for all.
+    pub(super) fn around(
+        &self,
+        wanted: &[i16; HEAD],
+        districts: usize,
+        dots: &mut Vec<i32>,
+        near: &mut Vec<(f32, u32)>,
+    ) {
+        for district in self.nearest_districts(wanted, districts) {
             let District { lists, heads, scales, .. } = &self.districts[district as usize];
             dots_of(wanted, heads, dots);
             near.extend(
@@ -129,8 +136,11 @@ impl Centres {
     }
 
     fn split(&mut self, district: usize) {
+        let (one, other) = two_centres(&self.districts[district].heads);
+        if self.districts[district].heads.iter().all(|head| nearer_to_first(head, &one, &other)) {
+            return; // Equal centres cannot be told apart: their district stays large.
+        }
         let District { lists, heads, scales, .. } = std::mem::take(&mut self.districts[district]);
-        let (one, other) = two_centres(&heads);
         let new = self.districts.len();
         self.districts.push(District { middle: other, ..District::default() });
         self.districts[district].middle = one;
@@ -282,7 +292,7 @@ mod tests {
             let (exactly, _) = nearest_of(&widened(&wanted), &heads, &scales);
             found += usize::from(centres.nearest(&wanted) == exactly);
             let (mut dots, mut near) = (Vec::new(), Vec::new());
-            centres.around(&widened(&wanted), &mut dots, &mut near);
+            centres.around(&widened(&wanted), FOR_MANY, &mut dots, &mut near);
             among += usize::from(near.iter().any(|&(_, list)| list as usize == exactly));
         }
         assert!(found >= 90 && among >= 97, "{found} and {among} of 100");
