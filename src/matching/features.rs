@@ -92,7 +92,7 @@ impl Features {
             stack: body.stack.as_ref().and_then(|trace| Signature::of_stack(text.product, trace)),
             says_something,
             has_body: !title.tokens.is_empty() && !body.tokens.is_empty(),
-            words: words_of(&terms) ^ u64::from(!says_something),
+            words: words_of(&terms) ^ vector.signs().wrapping_mul(MIX) ^ u64::from(!says_something),
             terms,
             texts,
             vector,

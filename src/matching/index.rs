@@ -1,9 +1,9 @@
 //! One tenant's past, kept so that a text can be placed in it.
 //!
 //! Every member's exact keys are kept. Of its words only those of a cluster's *exemplars* are shown to the search: the
-//! [`EXEMPLARS`] best distinct texts of a cluster (those a person placed first, then the earliest), and every text a
-//! person set apart from some cluster. A few more are kept ready, so that a removal finds its successor. The choice depends
-//! on the members alone and not on the order they came in.
+//! [`EXEMPLARS`] best texts of a cluster in other words than any better one (those a person placed first, then the
+//! earliest), and every text a person set apart from some cluster. A few more are kept ready, so that a removal finds its
+//! successor. The choice depends on the members alone and not on the order they came in.
 
 mod evidence;
 pub(super) mod review;
@@ -26,10 +26,10 @@ use super::signature::Signature;
 use super::table::{Few, Map, Numbers, hash_of};
 use crate::domain::id::{ClusterId, ReportId};
 
-/// Distinct texts of a cluster that are compared. Fewer would not know a problem's many wordings, more would cost memory
-/// and let a cluster drift along a chain of likenesses.
+/// Texts of a cluster that are compared, each in words of its own. Fewer would not know a problem's many wordings, more
+/// would cost memory and let a cluster drift along a chain of likenesses.
 const EXEMPLARS: usize = 40;
-/// Distinct texts of a cluster whose words are kept: the exemplars and their successors.
+/// Texts of a cluster whose words are kept: the exemplars and their successors.
 const KEPT: usize = EXEMPLARS + 12;
 /// What decides which texts are kept and shown.
 pub(super) const SHAPE: [usize; 2] = [EXEMPLARS, KEPT];
@@ -103,7 +103,8 @@ impl ExactKeys {
 }
 
 /// Names a text: what it says and in which words. Texts of one signature may have other words where the signature masks
-/// or drops something, and then they are two.
+/// or drops something, and then they are two. Texts of other signatures may have the same words in another order: then
+/// one speaks for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TextKey {
     pub(super) signature: Signature,
@@ -184,6 +185,12 @@ impl Cluster {
     fn put(&mut self, wording: Wording) {
         let at = self.texts.partition_point(|text| text.best() < wording.best());
         self.texts.insert(at, wording);
+    }
+
+    /// When a text in these words came last.
+    pub(super) fn latest_in(&self, words: u64) -> i64 {
+        let times = self.texts.iter().filter(|text| text.key.words == words).map(|text| text.latest);
+        times.max().unwrap_or(UNTOLD_TIME)
     }
 
     fn holds(&self, key: Signature) -> bool {
@@ -540,18 +547,30 @@ impl Index {
     fn choose_exemplars(&mut self, cluster: ClusterId, changed: TextKey) {
         let Some(number) = self.clusters.number(cluster) else { return };
         let Some(home) = self.clusters.get_mut(cluster) else { return };
-        // The ranks around the two borders can have moved by one; beyond that only the changed text can differ.
         let mut stale = false;
-        let near = home.texts.len().min(KEPT + 1);
-        let beyond = home.texts.iter().skip(near).position(|text| text.key == changed).map(|at| near + at);
-        for place in (0..near).chain(beyond) {
-            let wording = &mut home.texts.as_mut()[place];
-            let pinned = self.keys.texts_apart.has(wording.key.signature);
+        let mut leaders = Vec::with_capacity(home.texts.len().min(KEPT + 1));
+        for at in 0..home.texts.len() {
+            let TextKey { signature, words } = home.texts[at].key;
+            // The places around the two borders can have moved by one; beyond that only the changed text can differ.
+            let is_beyond = leaders.len() > KEPT;
+            if is_beyond && home.texts[at].key != changed {
+                continue;
+            }
+            let leads = !is_beyond && !leaders.contains(&words);
+            let place = if leads { leaders.len() } else { KEPT };
+            if leads {
+                leaders.push(words);
+            }
+            let pinned = self.keys.texts_apart.has(signature);
+            // Who speaks for others in the same words is as late as the last of them.
+            let speaks_anew = leads && (words == changed.words || !home.texts[at].shown);
+            let latest = if speaks_anew { home.latest_in(words) } else { home.texts[at].latest };
+            let wording = &mut home.texts.as_mut()[at];
             if place < EXEMPLARS || pinned {
                 match wording.document {
                     Some(slot) if !wording.shown => {
                         let order = order(cluster, wording.key);
-                        self.lexicon.show(slot.number(), number, order, wording.latest);
+                        self.lexicon.show(slot.number(), number, order, latest);
                         self.lexicon.show_in_second(wording.key.name(), slot.number(), order);
                         wording.shown = true;
                     }
@@ -563,10 +582,10 @@ impl Index {
                 self.lexicon.hide_in_second(wording.key.name(), slot.number());
                 wording.shown = false;
             }
-            if wording.key == changed
+            if words == changed.words
                 && let Some(slot) = wording.document.filter(|_| wording.shown)
             {
-                self.lexicon.set_latest(slot.number(), wording.latest);
+                self.lexicon.set_latest(slot.number(), latest);
             }
             if place >= KEPT
                 && !pinned

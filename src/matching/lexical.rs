@@ -36,6 +36,8 @@ const LEAST_IDF: f64 = 0.1;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Document<'d> {
     pub(super) product: Option<ProductId>,
+    /// When it was last heard, or [`UNTOLD`].
+    pub(super) latest: i64,
     pub(super) has_body: bool,
     pub(super) terms: Terms<'d>,
     pub(super) pieces: Pieces<'d>,
@@ -456,6 +458,7 @@ impl Lexicon {
         let kept = &self.documents[slot as usize];
         Document {
             product: self.product_of[slot as usize].checked_sub(1).and_then(|number| Some(self.products.at(number)?.0)),
+            latest: kept.latest,
             has_body: kept.has_body,
             terms: kept.body.terms(),
             pieces: kept.body.pieces(),

@@ -23,7 +23,7 @@ use super::decide::Policy;
 use super::embed;
 use super::exact::Rank;
 use super::features::{Features, Text};
-use super::index::{Index, Member, Prints, SHAPE, Slot, TextKey, UNTOLD_TIME, Wording};
+use super::index::{Index, Member, Prints, SHAPE, Slot, TextKey, UNTOLD_TIME, Wording, order};
 use super::signature::Signature;
 use super::table::{Few, hash_of};
 use super::{VERSION, lexical, spelling};
@@ -205,8 +205,14 @@ impl Index {
         if texts.is_empty() || !texts.is_sorted_by(|one: &Wording, other| one.best() < other.best()) {
             return Err(SnapshotError::Damaged("the texts of a cluster are not in order"));
         }
-        if let Some(home) = self.clusters.at_mut(number) {
-            (home.texts, home.latest, home.size) = (Few::from(texts), latest, size);
+        let Some(home) = self.clusters.at_mut(number) else { return Ok(()) };
+        (home.texts, home.latest, home.size) = (Few::from(texts), latest, size);
+        for (at, wording) in home.texts.iter().enumerate() {
+            let Some(slot) = wording.document else { continue };
+            let words = wording.key.words;
+            let leads = home.texts[..at].iter().all(|better| better.key.words != words);
+            let latest = if leads { home.latest_in(words) } else { wording.latest };
+            self.lexicon.settle(slot.number(), wording.shown, number, order(cluster, wording.key), latest)?;
         }
         Ok(())
     }
@@ -247,9 +253,8 @@ impl Index {
             return Err(SnapshotError::Damaged("the members of a text are not in order"));
         }
         let document = if document == u32::MAX { None } else { Slot::new(document) };
-        if document.is_some() || shown {
-            let slot = document.map_or(u32::MAX, Slot::number);
-            self.lexicon.settle(slot, shown, number, super::index::order(cluster, key), latest)?;
+        if document.is_none() && shown {
+            return Err(SnapshotError::Damaged("a text is not where it should be"));
         }
         Ok(Wording { key, members: Few::from(members), latest, document, shown, says_something })
     }

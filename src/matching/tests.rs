@@ -376,9 +376,65 @@ fn reasons_add_up_to_the_score() {
     assert!((sum.clamp(0.0, 1.0) - placement.score).abs() < 1e-9, "{placement:?}");
     let names: Vec<_> = placement.signals.iter().map(|signal| signal.name).collect();
     assert_eq!((names[0], names[1]), ("ordinary", "shared_terms"));
+    let says_something = |signal: &Signal| !signal.detail.is_empty() || !usual_detail(signal.name).is_empty();
+    assert!(placement.signals.iter().all(says_something), "{placement:?}");
     assert!(placement.signals[1].detail.contains("e1234"), "{placement:?}");
     // Another version is another problem, however probable the words make it.
     assert!(!matches!(placement.decision, Decision::Attach { .. }), "{placement:?}");
+}
+
+#[test]
+fn exemplars_are_in_words_of_their_own() {
+    let words = ["calendar", "sync", "breaks", "every", "night"];
+    let in_order = |n: usize| {
+        let mut left = words.to_vec();
+        let order: Vec<&str> = (1..=5).rev().map(|count| left.remove((n / count + n * count) % count)).collect();
+        order.join(" ")
+    };
+    let orders: BTreeSet<String> = (0..600).map(in_order).collect();
+    assert!(orders.len() > 60, "{}", orders.len());
+    let mut index = Index::new(Policy::default());
+    for (n, text) in (1..).zip(&orders) {
+        index.insert(report(n), cluster(1), false, &title(text));
+    }
+    let last = 1 + orders.len() as u128;
+    index.insert(report(last), cluster(1), false, &title("appointments of my team disappear overnight"));
+    let near = index.candidates(&title("the appointments of our team disappeared"), 1);
+    assert_eq!(near[0].report, report(last), "a problem is known by its many wordings, not by one said in many orders");
+    assert_eq!(index.take_stale(), []);
+    // The next one in these words has to be read again.
+    index.remove_report(report(1));
+    assert_eq!(index.take_stale(), [cluster(1)]);
+    index.remove_cluster(cluster(1));
+    for (n, text) in (1..).zip(&orders).skip(1) {
+        index.insert(report(n), cluster(1), false, &title(text));
+    }
+    assert_eq!(index.take_stale(), []);
+    assert_eq!(index.candidates(&title("night sync of the calendar breaks"), 1)[0].report, report(2));
+}
+
+#[test]
+fn who_speaks_for_others_in_the_same_words_is_as_late_as_the_last_of_them() {
+    let on_day = |text: &str, day: i64| title(text).arrived(day * 86_400);
+    let (one, again) = ("calendar sync breaks every night", "every night calendar sync breaks");
+    let placed = |index: &Index| index.place(&on_day("the calendar sync broke again tonight", 101));
+    let said = |second: &str, day: i64| {
+        let mut index = Index::new(Policy::default());
+        index.insert(report(1), cluster(1), false, &on_day(one, 0));
+        index.insert(report(2), cluster(1), false, &on_day(second, day));
+        index
+    };
+    let mut index = said(again, 100);
+    assert_eq!(placed(&index), placed(&said(one, 100)), "as if the same text had come again");
+    assert_ne!(placed(&index).score, placed(&said(again, 0)).score, "times are evidence");
+    let mut kept = Vec::new();
+    let stamp = Stamp { tenant: Uuid::nil(), sequence: 1, event: Uuid::nil() };
+    index.snapshot(&stamp, &mut kept).expect("memory takes it");
+    let (restored, _) = Index::restore(Policy::default(), &*kept).expect("it was written just now");
+    assert_eq!(placed(&restored), placed(&index));
+    index.remove_report(report(2));
+    index.insert(report(2), cluster(1), false, &on_day(again, 0));
+    assert_eq!(placed(&index), placed(&said(again, 0)));
 }
 
 #[test]

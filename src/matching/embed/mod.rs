@@ -183,6 +183,11 @@ impl Vector {
         self.scale
     }
 
+    /// The signs of the first numbers, which say the most: the same for texts that point nearly the same way.
+    pub(super) fn signs(&self) -> u64 {
+        self.numbers.iter().take(64).fold(0, |signs, &number| signs << 1 | u64::from(number > 0))
+    }
+
     /// Whether the text has no piece that the table knows.
     pub(super) fn is_zero(&self) -> bool {
         self.scale == 0.0

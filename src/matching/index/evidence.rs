@@ -58,7 +58,7 @@ impl Index {
             let comparison = score::compare(&self.lexicon, places, query, &asked, &document);
             let mut measures = comparison.measures(most_idf);
             let same_stack = exact.iter().any(|exact| exact.key == Key::Stack && exact.cluster == cluster);
-            let days = measures::days(query.time, told(wording.latest));
+            let days = measures::days(query.time, told(document.latest));
             let aligned = query.aligner.align(document.pieces.iter());
             let rank = |rank: u32| if rank == 0 { 0.0 } else { 1.0 / f64::from(rank) };
             for (measure, value) in [
