@@ -169,6 +169,26 @@ async fn law_4_identical_reports_at_once_land_in_one_cluster() {
     scene.assert_counted().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn law_3_a_batch_that_is_stored_in_parts_counts_every_customer_once() {
+    let scene = Scene::new().await;
+    let problems = [CRASH, "Invoices show the wrong VAT rate", "The widget stays grey after midnight"];
+    let submits = (0..60).map(|n| {
+        let mut new = report(&n.to_string(), problems[n % 3]);
+        // Four customers have each problem, and report it five times.
+        new.reporter.external_id = Some(format!("customer {}", n % 12));
+        scene.try_submit(new)
+    });
+    let accepted: Vec<Accepted> = join_all(submits).await.into_iter().map(|one| one.expect("accepted")).collect();
+    let clusters: BTreeSet<ClusterId> = accepted.iter().map(|one| one.placed.membership.cluster_id).collect();
+    assert_eq!(clusters.len(), 3);
+    for cluster in clusters {
+        let cluster = scene.cluster(cluster).await;
+        assert_eq!((cluster.report_count, cluster.reporter_count), (20, 4));
+    }
+    scene.assert_counted().await;
+}
+
 #[tokio::test]
 async fn law_4_after_a_restart_the_past_is_known() {
     let scene = Scene::new().await;
