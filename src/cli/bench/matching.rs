@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::super::Globals;
 use super::super::output::{OutputFormat, print_json, print_line};
 use super::rounded;
-use super::workload::Workload;
+use super::workload::{Workload, mix};
 use crate::domain::id::{ClusterId, ReportId};
 use crate::matching::{Features, Index, Policy, Text};
 
@@ -30,7 +30,7 @@ const FIRST: usize = 10;
 /// New reports for which it is measured when the next one finds them.
 const NEWCOMERS: u64 = 50;
 /// Texts that a thread reads at a time while the index is filled.
-const PAGE: u64 = 100;
+const PAGE: u64 = 500;
 /// Texts that are read before memory is measured.
 const WARMING: u64 = 2_000;
 /// Queries that the exact scan is asked: it reads everything each time.
@@ -222,14 +222,16 @@ fn read(title: &str, body: &str) -> Features {
     Features::of(&Text { product: None, fingerprint: None, title, body })
 }
 
-/// The id of the cluster of this number. It tells the number, so that nothing beside the index has to remember it.
+/// The id of the cluster of this number: as good as drawn by lot, and it tells the number, so that nothing beside the index
+/// has to remember it.
 fn named(number: u64) -> ClusterId {
-    // An odd number of well mixed bits: ids are as far apart as random ones.
-    ClusterId::from_uuid(Uuid::from_u64_pair(number.wrapping_mul(0x9e37_79b9_7f4a_7c15), number))
+    let drawn = mix(number);
+    ClusterId::from_uuid(Uuid::from_u64_pair(drawn, drawn ^ number))
 }
 
 fn number_of(cluster: ClusterId) -> u64 {
-    cluster.uuid().as_u64_pair().1
+    let (drawn, both) = cluster.uuid().as_u64_pair();
+    drawn ^ both
 }
 
 /// The engine of the service.

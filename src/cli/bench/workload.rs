@@ -262,7 +262,8 @@ impl Draw {
     }
 }
 
-fn mix(mut z: u64) -> u64 {
+/// Mixes the bits of a number well: the finish of SplitMix64.
+pub(super) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
