@@ -29,8 +29,8 @@ mod tantivy;
 const FIRST: usize = 10;
 /// New reports for which it is measured when the next one finds them.
 const NEWCOMERS: u64 = 50;
-/// Texts that a thread reads at a time while the index is filled.
-const PAGE: u64 = 500;
+/// Texts that a thread reads at a time while the index is filled; few, as what it holds of them counts as memory, too.
+const PAGE: u64 = 100;
 /// Texts that are read before memory is measured.
 const WARMING: u64 = 2_000;
 /// Queries that the exact scan is asked: it reads everything each time.
