@@ -1,10 +1,13 @@
 //! Learning the weights of a [`Network`] from examples; the same examples give the same weights.
 
+mod pupil;
+
 use rustc_hash::FxHashMap;
 
 use super::measures::{COUNT, Measures};
 use super::model::{GATE_INPUTS, Model, Network, Surroundings, logistic};
 use crate::domain::id::{ClusterId, ReportId};
+use pupil::{Course, Pupil};
 
 /// Numbers that look random and are the same in every run.
 #[derive(Debug, Clone)]
@@ -38,133 +41,6 @@ impl Dice {
             let other = self.below(at + 1);
             all.swap(at, other);
         }
-    }
-}
-
-/// How a network learns.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Course {
-    pub(super) hidden: usize,
-    pub(super) rounds: usize,
-    pub(super) rate: f32,
-    pub(super) decay: f32,
-    /// The share of hidden units and inputs left out at each step, so that none is relied upon alone.
-    pub(super) dropout: f32,
-    pub(super) seed: u64,
-    pub(super) batch: usize,
-}
-
-/// A network while it learns (Adam).
-#[derive(Debug)]
-pub(super) struct Pupil {
-    network: Network,
-    /// The mean of the weights of the last steps, and of how many: it is steadier than where the steps happen to end.
-    /// Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
-    settled: Vec<f64>,
-    settling: u32,
-    gradient: Vec<f32>,
-    mean: Vec<f32>,
-    square: Vec<f32>,
-    steps: i32,
-}
-
-impl Pupil {
-    /// A network that knows nothing but the scale of its inputs.
-    pub(super) fn new<'r>(inputs: usize, course: &Course, rows: impl Iterator<Item = (&'r [f32], f32)>) -> Self {
-        let (mut sum, mut square, mut total) = (vec![0.0_f64; inputs], vec![0.0_f64; inputs], vec![0.0_f64; inputs]);
-        for (row, weight) in rows {
-            let weight = f64::from(weight);
-            for (at, &value) in row.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
-                total[at] += weight;
-                sum[at] += weight * f64::from(value);
-                square[at] += weight * f64::from(value) * f64::from(value);
-            }
-        }
-        let mut dice = Dice::new(course.seed);
-        let mean: Vec<f32> = sum.iter().zip(&total).map(|(sum, total)| (sum / total.max(1e-9)) as f32).collect();
-        let scale = (0..inputs)
-            .map(|at| {
-                let deviation = (square[at] / total[at].max(1e-9) - f64::from(mean[at]).powi(2)).max(0.0).sqrt();
-                if deviation > 1e-4 { (1.0 / deviation) as f32 } else { 0.0 }
-            })
-            .collect();
-        let spread = (6.0 / (inputs + course.hidden) as f32).sqrt();
-        let mut draw =
-            |count: usize, spread: f32| (0..count).map(|_| (dice.unit() * 2.0 - 1.0) * spread).collect::<Vec<f32>>();
-        let network = Network {
-            inputs,
-            hidden: course.hidden,
-            mean,
-            scale,
-            first: draw(inputs * course.hidden, spread),
-            first_bias: vec![0.0; course.hidden],
-            second: draw(course.hidden, 0.3),
-            direct: vec![0.0; inputs],
-            bias: 0.0,
-        };
-        let count = inputs * course.hidden + 2 * course.hidden + inputs + 1;
-        let zeros = || vec![0.0; count];
-        let settled = vec![0.0; count];
-        Self { network, settled, settling: 0, gradient: zeros(), mean: zeros(), square: zeros(), steps: 0 }
-    }
-
-    /// Adds the gradient of one row, where the loss grows by `slope` for each step of the answer.
-    pub(super) fn learn(&mut self, normal: &[f32], units: &[f32], slope: f32) {
-        let hidden = self.network.hidden;
-        let (first, rest) = self.gradient.split_at_mut(self.network.inputs * hidden);
-        let (first_bias, rest) = rest.split_at_mut(hidden);
-        let (second, rest) = rest.split_at_mut(hidden);
-        let (direct, bias) = rest.split_at_mut(self.network.inputs);
-        let mut back = vec![0.0; hidden];
-        for at in 0..hidden {
-            if units[at] > 0.0 {
-                second[at] += slope * units[at];
-                back[at] = slope * self.network.second[at];
-                first_bias[at] += back[at];
-            }
-        }
-        for ((&value, row), direct) in normal.iter().zip(first.chunks_exact_mut(hidden)).zip(direct) {
-            if value != 0.0 {
-                *direct += slope * value;
-                for (gradient, back) in row.iter_mut().zip(&back) {
-                    *gradient += value * back;
-                }
-            }
-        }
-        bias[0] += slope;
-    }
-
-    /// Takes a step against the gradient that was added up, and begins a new one.
-    pub(super) fn step(&mut self, rate: f32, decay: f32) {
-        self.steps += 1;
-        let (mean_left, square_left) = (1.0 - 0.9_f32.powi(self.steps), 1.0 - 0.999_f32.powi(self.steps));
-        let decayed = self.network.first.len();
-        for (at, weight) in self.network.weights_mut().enumerate() {
-            let gradient = std::mem::take(&mut self.gradient[at]);
-            self.mean[at] = 0.9 * self.mean[at] + 0.1 * gradient;
-            self.square[at] = 0.999 * self.square[at] + 0.001 * gradient * gradient;
-            let step = (self.mean[at] / mean_left) / ((self.square[at] / square_left).sqrt() + 1e-7);
-            let decay = if at < decayed { decay } else { decay * 0.3 };
-            *weight -= rate * (step + decay * *weight);
-        }
-    }
-
-    /// Counts the weights as they are now among the last ones.
-    pub(super) fn settle(&mut self) {
-        self.settling += 1;
-        for (settled, weight) in self.settled.iter_mut().zip(self.network.weights_mut()) {
-            *settled += (f64::from(*weight) - *settled) / f64::from(self.settling);
-        }
-    }
-
-    /// What was learned.
-    pub(super) fn finish(mut self) -> Network {
-        if self.settling > 0 {
-            for (settled, weight) in self.settled.iter().zip(self.network.weights_mut()) {
-                *weight = *settled as f32;
-            }
-        }
-        self.network
     }
 }
 
