@@ -4,7 +4,8 @@
 //! it makes them, with its own mistakes in them; the first pass goes by rules of thumb.
 //! A stream of bare messages is learned from once more with a subject, a greeting and thanks around each: else a body would
 //! be the mark of a bug tracker. And each stream is learned from once more without its times, or with made-up ones if it
-//! has none: else a time would be that mark. These further streams only teach how sure to be, not what is nearest: their
+//! has none: else a time would be that mark. Of bare messages nearly all repeat what was there, so they are learned from
+//! thinned, too. These further streams only teach how sure to be, not what is nearest: their
 //! subjects and times are drawn by lot. So do the beginnings of all streams, where little is known yet. The same files, in
 //! the same order, give the same weights.
 //!
@@ -59,6 +60,9 @@ pub(crate) fn run(args: &TrainArgs, _globals: &Globals) -> anyhow::Result<()> {
         streams.push((format!("{name} otherwise timed"), true, stream::otherwise_timed(&reports)));
         streams.push((name.clone(), false, reports));
         if let Some(mails) = mails {
+            let reports = &streams[streams.len() - 1].2;
+            streams.push((format!("{name} thinned"), true, stream::thinned(reports)));
+            streams.push((format!("{name} as mails thinned"), true, stream::thinned(&mails)));
             streams.push((format!("{name} as mails otherwise timed"), true, stream::otherwise_timed(&mails)));
             streams.push((format!("{name} as mails"), true, mails));
         }

@@ -6,6 +6,7 @@ use super::embed::{self, Vector};
 use super::embedding::Embedding;
 use super::signature::Signature;
 use super::text::{self, Kind, Reading};
+use super::words;
 use crate::domain::id::ProductId;
 
 /// How much more a word counts in the title than in the body.
@@ -19,8 +20,10 @@ const B_BODY: f64 = 0.6;
 /// stored term never depends on what else is stored.
 const USUAL_TITLE: f64 = 6.0;
 const USUAL_BODY: f64 = 60.0;
-/// A body without title says its problem within so many tokens.
+/// A body whose title does not lead says its problem within so many tokens.
 const HEAD_TOKENS: usize = 12;
+/// How much a word of a title that does not lead counts beside one of the body.
+const SUBJECT: f64 = 0.3;
 /// Distinct terms kept of one text, title first. More describe a pasted log, not the problem.
 pub(super) const MAX_TERMS: usize = 400;
 /// An odd number of well mixed bits.
@@ -81,8 +84,9 @@ impl Features {
     pub fn of(text: &Text<'_>) -> Features {
         let title = text::read_title(text.title);
         let body = text::read_body(text.body);
-        let (terms, texts) = weigh(&title, &body);
-        let (vector, pieces) = embed::read(&title.sentences, &body.sentences);
+        let leads = title_leads(&title, &body);
+        let (terms, texts) = weigh(&title, &body, leads);
+        let (vector, pieces) = embed::read(if leads { &title.sentences } else { "" }, &body.sentences);
         let fingerprint = text.fingerprint.map(str::trim).filter(|fingerprint| !fingerprint.is_empty());
         let says_something = title.says_something || body.says_something;
         let text = Inner {
@@ -91,7 +95,7 @@ impl Features {
             fingerprint: fingerprint.map(|fingerprint| Signature::of_fingerprint(text.product, fingerprint)),
             stack: body.stack.as_ref().and_then(|trace| Signature::of_stack(text.product, trace)),
             says_something,
-            has_body: !title.tokens.is_empty() && !body.tokens.is_empty(),
+            has_body: leads && !body.tokens.is_empty(),
             words: words_of(&terms) ^ vector.signs().wrapping_mul(MIX) ^ u64::from(!says_something),
             terms,
             texts,
@@ -162,7 +166,7 @@ impl Features {
         self.text.says_something
     }
 
-    /// Whether there are words beyond the title.
+    /// Whether there are words beyond a title that leads.
     pub(super) fn has_body(&self) -> bool {
         self.text.has_body
     }
@@ -176,6 +180,17 @@ impl Features {
     pub(super) fn term_text(&self, term: &Term) -> &str {
         &self.text.texts[term.start as usize..(term.start + term.length) as usize]
     }
+}
+
+/// Whether the title says what the report is about. A mail's subject often does not: "Question", "Problem with the app"
+/// go with anything.
+fn title_leads(title: &Reading, body: &Reading) -> bool {
+    let tells = |kind: Kind, text: &str| match kind {
+        Kind::Word => !words::is_generic(text),
+        Kind::Part | Kind::Identifier | Kind::Code => true,
+        Kind::Function | Kind::Number | Kind::Facet => false,
+    };
+    body.tokens.is_empty() || title.tokens.iter().any(|&token| tells(token.kind, title.text(token)))
 }
 
 /// A name for the terms and their weights.
@@ -196,7 +211,7 @@ struct Count<'t> {
 }
 
 /// Weighs the distinct terms of a text by BM25F. What a person wrote counts more than what was pasted.
-fn weigh(title: &Reading, body: &Reading) -> (Box<[Term]>, Box<str>) {
+fn weigh(title: &Reading, body: &Reading, title_leads: bool) -> (Box<[Term]>, Box<str>) {
     let (title_length, tokens) = (title.tokens.len(), title.tokens.len() + body.tokens.len());
     let mut counted: Vec<Count<'_>> = Vec::with_capacity(tokens.min(2 * MAX_TERMS));
     // Keys are well mixed already: where the count of a key stands, one more than its place.
@@ -218,12 +233,17 @@ fn weigh(title: &Reading, body: &Reading) -> (Box<[Term]>, Box<str>) {
         let count = &mut counted[slots[slot] as usize - 1];
         // The same text read as a piece here and whole there counts as the stronger.
         count.kind = count.kind.max(token.kind);
-        count.head |= in_title || title_length == 0 && place < HEAD_TOKENS;
-        if in_title {
+        // A number or a platform tells reports apart, whatever else the title says.
+        count.head |= match in_title {
+            true => title_leads || token.kind != Kind::Word,
+            false => !title_leads && place < title_length + HEAD_TOKENS,
+        };
+        if in_title && title_leads {
             count.title += 1.0;
         } else {
-            count.body += token.zone.weight();
-            body_length += token.zone.weight();
+            let weight = if in_title { SUBJECT } else { token.zone.weight() };
+            count.body += weight;
+            body_length += weight;
         }
     }
     counted.truncate(MAX_TERMS);
@@ -271,7 +291,7 @@ mod tests {
     #[test]
     fn a_signature_changes_only_with_the_version() {
         let features = of("Re: FooException on save", "Hi team,\nOrder #4711 fails with E1234 since v2.4.1.\nThanks");
-        assert_eq!(features.signature().to_string(), "v6:9db69e5f595ec275c7557fa8d3425107");
+        assert_eq!(features.signature().to_string(), "v7:9db69e5f595ec275c7557fa8d3425107");
     }
 
     #[test]
@@ -281,6 +301,25 @@ mod tests {
             assert!(!of(title, body).says_something(), "{title:?} {body:?}");
         }
         assert!(of("", "Refund").says_something());
+    }
+
+    #[test]
+    fn a_subject_that_goes_with_anything_is_no_title() {
+        let body = "My card was charged twice for one order";
+        let bare = of("", body);
+        for subject in ["Question", "Help needed", "Problem with the app", "Urgent support request", "Frage"] {
+            let mail = of(subject, body);
+            assert_eq!(mail.vector(), bare.vector(), "{subject}");
+            assert!(!mail.has_body() && mail.terms().iter().any(|term| term.head && mail.term_text(term) == "card"));
+        }
+        let named = of("Charged twice", body);
+        assert!(named.has_body() && named.vector() != bare.vector());
+        assert!(!named.terms().iter().any(|term| term.head && named.term_text(term) == "card"));
+        // What tells reports apart is read in any subject, and a subject is all there is where nothing follows.
+        let heads = |features: &Features, text: &str| {
+            features.terms().iter().any(|term| term.head && features.term_text(term) == text)
+        };
+        assert!(heads(&of("Problem on Android", body), "android") && heads(&of("Question", ""), "question"));
     }
 
     #[test]

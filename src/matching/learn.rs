@@ -4,10 +4,10 @@ mod pupil;
 
 use rustc_hash::FxHashMap;
 
-use super::measures::{COUNT, Measures};
+use super::measures::{COUNT, Measure, Measures, SPEAK_AGAINST, SPEAK_FOR};
 use super::model::{GATE_INPUTS, Model, Network, Surroundings, logistic};
 use crate::domain::id::{ClusterId, ReportId};
-use pupil::{Course, Pupil};
+use pupil::{Course, OneSided, Pupil};
 
 /// Numbers that look random and are the same in every run.
 #[derive(Debug, Clone)]
@@ -248,7 +248,12 @@ fn teach_gate(ranker: &Network, streams: &[&[Lesson]], teaching: &Teaching) -> N
 }
 
 fn teach_one_gate(cases: &mut [Case], course: &Course, dice: &mut Dice) -> Network {
-    let mut pupil = Pupil::new(GATE_INPUTS, course, cases.iter().map(|(inputs, _, weight)| (&inputs[..], *weight)));
+    let pupil = Pupil::new(GATE_INPUTS, course, cases.iter().map(|(inputs, _, weight)| (&inputs[..], *weight)));
+    let sides = [(&SPEAK_FOR[..], 1.0), (&SPEAK_AGAINST[..], -1.0)];
+    let one_sided = |(measures, side): (&'static [Measure], f32)| {
+        measures.iter().map(move |&measure| OneSided { input: measure as usize, side })
+    };
+    let mut pupil = pupil.one_sided(sides.into_iter().flat_map(one_sided));
     let steps = (course.rounds * cases.len().div_ceil(course.batch)) as f32;
     let (mut normal, mut units) = ([0.0; GATE_INPUTS], vec![0.0; course.hidden]);
     let mut step = 0.0;

@@ -87,6 +87,32 @@ pub(super) enum Measure {
 /// How many there are.
 pub(super) const COUNT: usize = Measure::Repeats as usize + 1;
 
+/// Measures of which more can only speak for the same problem, whatever else is measured. In a stream where equal titles are
+/// mostly chores, a judge that is free to would learn that a title is alike by chance.
+pub(super) const SPEAK_FOR: [Measure; 11] = [
+    Measure::Whole,
+    Measure::Title,
+    Measure::Contained,
+    Measure::Cosine,
+    Measure::Aligned,
+    Measure::Strong,
+    Measure::RarestShared,
+    Measure::NumbersShared,
+    Measure::FacetsShared,
+    Measure::SameStack,
+    Measure::Rules,
+];
+
+/// Measures of which more can only speak against it.
+pub(super) const SPEAK_AGAINST: [Measure; 6] = [
+    Measure::Alone,
+    Measure::UnsharedNew,
+    Measure::UnsharedKnown,
+    Measure::NumbersDiffer,
+    Measure::FacetsDiffer,
+    Measure::CodesDiffer,
+];
+
 /// The value of what is not known. To the judge it is as good as the ordinary: not to know when a report is from says
 /// nothing about the report.
 pub(super) const UNTOLD: f64 = f64::NAN;

@@ -83,4 +83,4 @@ pub use snapshot::{SnapshotError, Stamp};
 
 /// The version of normalisation, signature and scorer together. Stored with what they decided; raising it never
 /// regroups old memberships by itself.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;

@@ -3,7 +3,8 @@
 //! Two small networks over [`Measures`](super::measures::Measures). The *ranker* gives each candidate a number; the
 //! share of a cluster is what its candidates have of the sum of the exponentials, so several exemplars that are near
 //! speak together. The *gate* looks at the best candidate of the likeliest cluster, and at how far it is ahead, and gives
-//! the probability that the report belongs there. Their weights are a text beside this file, made by `hearback train`.
+//! the probability that the report belongs there; what [speaks for](super::measures::SPEAK_FOR) one problem never lowers
+//! it. Their weights are a text beside this file, made by `hearback train`.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
@@ -360,6 +361,7 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
+    use super::super::measures::{SPEAK_AGAINST, SPEAK_FOR};
     use super::*;
 
     fn network(seed: f32) -> Network {
@@ -384,6 +386,19 @@ mod tests {
         for raw in [[0.0, 0.0, 0.0], [1.0, -0.5, 3.0], [0.2, f32::NAN, -1.0]] {
             let mean = networks.iter().map(|one| one.score(&raw)).sum::<f32>() / 3.0;
             assert!((together.score(&raw) - mean).abs() < 1e-5, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn more_likeness_never_makes_the_same_problem_less_probable() {
+        let model = Model::shipped();
+        let gate = &model.gate;
+        for (measures, side) in [(&SPEAK_FOR[..], 1.0), (&SPEAK_AGAINST[..], -1.0)] {
+            for input in measures.iter().map(|&measure| measure as usize) {
+                assert!(gate.direct[input] * side >= 0.0, "{measures:?}");
+                let through = gate.first[input * gate.hidden..][..gate.hidden].iter().zip(&gate.second);
+                assert!(through.into_iter().all(|(first, second)| first * second * side >= 0.0), "input {input}");
+            }
         }
     }
 

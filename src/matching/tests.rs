@@ -185,10 +185,37 @@ fn a_subject_that_says_little_leaves_the_word_to_the_body() {
     let placement =
         index.place(&text("App crash", "Hi, when I take a picture with the front camera it closes itself."));
     assert_eq!(placement.decision, Decision::New, "{placement:?}");
-    index.insert(report(2), cluster(2), false, &text("PDF export crashes the app", known));
-    // Both clusters now hold this body: the nearer title decides.
-    let placement = index.place(&text("App crashes exporting PDF", other));
+    let titled = text("PDF export crashes the app", known);
+    index.insert(report(2), cluster(2), false, &titled);
+    // Both clusters now hold this body: the nearer title is named first, and whether the two are one is a person's word.
+    let asked = text("App crashes exporting PDF", other);
+    let placement = index.place(&asked);
+    assert!(placement.nearest[0].cluster == cluster(2) && placement.decision != Decision::New, "{placement:?}");
+    index.remove_report(report(1));
+    let placement = index.place(&asked);
     assert_eq!(placement.decision, Decision::Attach { cluster: cluster(2), report: report(2) }, "{placement:?}");
+}
+
+#[test]
+fn two_mails_share_nothing_but_their_subject_and_courtesies() {
+    let mail = |says: &str, name: &str| {
+        Features::of(&Text {
+            product: None,
+            fingerprint: None,
+            title: "Question",
+            body: &format!("Good morning,\n\n{says}\n\nMany thanks, {name}"),
+        })
+    };
+    let mut index = index(&[]);
+    index.insert(report(1), cluster(1), false, &mail("The invoice shows the wrong VAT rate.", "Ada"));
+    let other = index.place(&mail("Pictures are not uploading to the gallery.", "Ada"));
+    assert_eq!(other.decision, Decision::New, "{other:?}");
+    // Whoever signs, and however it is said.
+    for (says, name) in [("The invoice shows the wrong VAT rate.", "Grace"), ("wrong VAT rate on my invoices", "Alan")]
+    {
+        let same = index.place(&mail(says, name));
+        assert_eq!(same.decision, Decision::Attach { cluster: cluster(1), report: report(1) }, "{same:?}");
+    }
 }
 
 #[test]

@@ -38,11 +38,12 @@ const GENERIC: &str = "\
     add app application attempt bad broken bug cause change check click com correct crash current customer day \
     default device differ different display doc error example expect fail failure feature file fine first fix follow \
     found function good happen help incorrect info instead invalid issue last long look many message minute miss \
-    name new nothing old open page phone possible press problem product program proper properly question report \
+    name need new nothing old open page phone possible press problem product program proper properly question report \
     reproduce request result run say screen see seem service set show shown software sometimes step stop support \
     sure system tap test time try unable update usage use used user using value version view wait web website weird \
-    work wrong code suddenly today yesterday anymore always never keep back account actual button trouble fehler \
-    problema geht funktioniert fonctionne funciona erreur";
+    work wrong code suddenly today yesterday anymore always never keep back account actual button trouble urgent \
+    complaint inquiry enquiry assistance asap fehler hilfe frage anfrage dringend problema ayuda consulta urgente aide \
+    geht funktioniert fonctionne funciona erreur";
 
 /// Names of what a report is about when the rest of the sentence is the same: iOS or Android, Mac or Windows.
 const FACETS: &str = "\
@@ -113,6 +114,11 @@ const COURTESY: &str = "\
     gracias muchas saludos cordiales un saludo atentamente olá oi bom dia obrigado obrigada ciao salve buongiorno \
     grazie distinti saluti hoi bedankt groeten met vriendelijke groet";
 
+/// Words of courtesy that a name may follow at the end of a letter.
+const CLOSING: &str = "\
+    thanks thank thx cheers regards sincerely yours faithfully danke dank grüßen gruß grüße mfg vg lg merci \
+    cordialement gracias saludos saludo atentamente obrigado obrigada grazie saluti bedankt groeten groet";
+
 /// Words a greeting begins with.
 const GREETING: &str = "\
     hi hello hey dear hallo liebe lieber bonjour salut hola estimado estimada olá ciao hoi greetings";
@@ -167,6 +173,8 @@ impl Traits {
     pub(super) const NAMES_CODE: Self = Self(1 << 8);
     /// It stands in menus.
     pub(super) const MENU: Self = Self(1 << 9);
+    /// A name may follow it at the end of a letter.
+    pub(super) const CLOSING: Self = Self(1 << 11);
     /// A three-digit number before it is an HTTP status.
     pub(super) const AFTER_STATUS: Self = Self(1 << 10);
 
@@ -250,6 +258,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         (NEGATION, Traits::NEGATION),
         (FACETS, Traits::FACET),
         (COURTESY, Traits::COURTESY),
+        (CLOSING, Traits::CLOSING),
         (GREETING, Traits::GREETING),
         (GREETED, Traits::GREETED),
         (NAMES_ONE_CASE, Traits::NAMES_ONE_CASE),

@@ -94,6 +94,9 @@ const SLOWEST: f64 = 100_000.0;
 const YOUNG: usize = 60;
 const MOST_YOUNG: usize = 3_000;
 
+/// One in so many reports is kept where a stream is thinned.
+const THINNED: usize = 6;
+
 /// What stands around a message in a mail. It says nothing.
 const SUBJECTS: [&str; 5] = ["Question", "Problem", "Help needed", "Support request", "App problem"];
 const OPENINGS: [&str; 5] = ["Hello,", "Hi team,", "Dear support,", "Good morning,", "Hi,"];
@@ -103,6 +106,12 @@ const CLOSINGS: [&str; 5] = ["Thanks, Ada", "Best regards\nGrace", "Thank you!",
 pub(crate) fn as_mails(reports: &[Labelled]) -> Option<Vec<Labelled>> {
     let is_bare = reports.iter().all(|report| report.body.is_empty());
     is_bare.then(|| reports.iter().enumerate().map(|(at, report)| report.as_mail(at)).collect())
+}
+
+/// A stream of fewer customers: some of its reports, drawn by lot. Less of it repeats.
+pub(crate) fn thinned(reports: &[Labelled]) -> Vec<Labelled> {
+    let mut dice = Dice::new(reports.len() as u64);
+    reports.iter().filter(|_| dice.below(THINNED) == 0).cloned().collect()
 }
 
 /// The same stream without its times, if it has any; else with made-up ones: when a report is from must not tell the judge
@@ -136,7 +145,7 @@ pub(crate) fn misspelt(reports: &[Labelled]) -> Vec<Labelled> {
 
 impl Labelled {
     fn as_mail(&self, at: usize) -> Self {
-        let title = match SUBJECTS.get(at * 7 % 8) {
+        let title = match SUBJECTS.get(at * 7 % 12) {
             Some(&subject) => subject.to_owned(),
             None => self.title.split_whitespace().skip(at % 3).take(4).collect::<Vec<_>>().join(" "),
         };

@@ -23,6 +23,9 @@ const MOST_OF_BODY: usize = 128;
 const FEW_PIECES: usize = 4;
 /// How much longer than the title's sum the body's may be: the more a body says, the less it says it of one thing.
 const BODY_SHARE: f32 = 0.7;
+/// Both together may be this long, though: a title whose rows are short says little, and leaves the word to the body. Of a
+/// tracker's titles one in a hundred is shorter than 450, and half are longer than 760; "Question" is 120.
+const ROOM: f32 = 1_000.0;
 
 static TABLE: &[u8] = include_bytes!("table.bin");
 static PIECES: LazyLock<Pieces> = LazyLock::new(|| Pieces::new(include_str!("vocabulary.txt")));
@@ -96,7 +99,7 @@ fn vector_of(title: &Sum, body: &Sum) -> Vector {
         return title.vector();
     }
     let (title_length, body_length) = (title.length(), body.length());
-    let most = BODY_SHARE * title_length;
+    let most = (BODY_SHARE * title_length).max(ROOM - title_length);
     let share = if title_length > 0.0 && body_length > most { most / body_length } else { 1.0 };
     let mut both = [0; DIMENSIONS];
     for (both, (title, body)) in both.iter_mut().zip(title.numbers.iter().zip(&body.numbers)) {

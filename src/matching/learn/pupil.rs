@@ -28,6 +28,17 @@ pub(super) struct Pupil {
     mean: Vec<f32>,
     square: Vec<f32>,
     steps: i32,
+    one_sided: Vec<OneSided>,
+    /// To which side each hidden unit moves the answer, 1 or -1, if an input is one-sided. It stays on it.
+    sides: Vec<f32>,
+}
+
+/// An input of which more can only raise the answer, or can only lower it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OneSided {
+    pub(super) input: usize,
+    /// 1 if it raises, -1 if it lowers.
+    pub(super) side: f32,
 }
 
 impl Pupil {
@@ -67,7 +78,35 @@ impl Pupil {
         let count = inputs * course.hidden + 2 * course.hidden + inputs + 1;
         let zeros = || vec![0.0; count];
         let settled = vec![0.0; count];
-        Self { network, settled, settling: 0, gradient: zeros(), mean: zeros(), square: zeros(), steps: 0 }
+        let (one_sided, sides) = (Vec::new(), Vec::new());
+        let (gradient, mean, square) = (zeros(), zeros(), zeros());
+        Self { network, settled, settling: 0, gradient, mean, square, steps: 0, one_sided, sides }
+    }
+
+    /// The same network, for which some inputs are one-sided: all ways from such an input to the answer, through any hidden
+    /// unit and past them, have the sign of its side or weigh nothing. Sill, "Monotonic networks", 1997.
+    pub(super) fn one_sided(mut self, inputs: impl Iterator<Item = OneSided>) -> Self {
+        self.one_sided = inputs.collect();
+        self.sides = self.network.second.iter().map(|weight| 1.0_f32.copysign(*weight)).collect();
+        // Half of what was drawn by lot has the wrong sign.
+        self.mend(|weight| -weight);
+        self
+    }
+
+    /// Puts something else where a weight has a sign that it must not have.
+    fn mend(&mut self, mended: fn(f32) -> f32) {
+        let Network { hidden, ref mut first, ref mut second, ref mut direct, .. } = self.network;
+        let mend = |weight: &mut f32, side: f32| {
+            if *weight * side < 0.0 {
+                *weight = mended(*weight);
+            }
+        };
+        second.iter_mut().zip(&self.sides).for_each(|(weight, &side)| mend(weight, side));
+        for &OneSided { input, side } in &self.one_sided {
+            let through = first[input * hidden..][..hidden].iter_mut();
+            through.zip(&self.sides).for_each(|(weight, unit)| mend(weight, unit * side));
+            mend(&mut direct[input], side);
+        }
     }
 
     /// Adds the gradient of one row, where the loss grows by `slope` for each step of the answer.
@@ -109,6 +148,7 @@ impl Pupil {
             let decay = if at < decayed { decay } else { decay * 0.3 };
             *weight -= rate * (step + decay * *weight);
         }
+        self.mend(|_| 0.0);
     }
 
     /// Counts the weights as they are now among the last ones.
@@ -127,5 +167,55 @@ impl Pupil {
             }
         }
         self.network
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COURSE: Course = Course { hidden: 6, rounds: 30, rate: 0.01, decay: 0.0, dropout: 0.0, seed: 5, batch: 8 };
+
+    /// Learns `wanted` from inputs that lie on a grid.
+    fn taught(one_sided: &[OneSided], wanted: fn(&[f32; 2]) -> f32) -> Network {
+        let grid = |at: u16| f32::from(at) / 4.0 - 1.0;
+        let rows: Vec<[f32; 2]> = (0..81).map(|at| [grid(at % 9), grid(at / 9)]).collect();
+        let pupil = Pupil::new(2, &COURSE, rows.iter().map(|row| (&row[..], 1.0)));
+        let mut pupil = pupil.one_sided(one_sided.iter().copied());
+        let (mut normal, mut units) = ([0.0; 2], [0.0; 6]);
+        for _ in 0..COURSE.rounds {
+            for batch in rows.chunks(COURSE.batch) {
+                for row in batch {
+                    pupil.network.normal(row, &mut normal);
+                    let slope = pupil.network.answer(&normal, &mut units) - wanted(row);
+                    pupil.learn(&normal, &units, slope / COURSE.batch as f32);
+                }
+                pupil.step(COURSE.rate, COURSE.decay);
+                pupil.settle();
+            }
+        }
+        pupil.finish()
+    }
+
+    #[test]
+    fn more_of_a_one_sided_input_never_moves_the_answer_to_the_other_side() {
+        let contrary: fn(&[f32; 2]) -> f32 = |&[one, other]| other - 2.0 * one;
+        let free = taught(&[], contrary);
+        assert!(free.score(&[1.0, 0.0]) < free.score(&[-1.0, 0.0]) - 1.0, "else there is nothing to hold back");
+        for (side, wanted) in [(1.0, contrary), (-1.0, |&[one, other]: &[f32; 2]| other + 2.0 * one)] {
+            let held = taught(&[OneSided { input: 0, side }], wanted);
+            for other in [-1.0, -0.3, 0.4, 1.0] {
+                let answers: Vec<f32> =
+                    (0_u16..=20).map(|at| held.score(&[f32::from(at) / 10.0 - 1.0, other])).collect();
+                assert!(answers.windows(2).all(|two| (two[1] - two[0]) * side >= -1e-6), "{side}: {answers:?}");
+            }
+            assert!(held.score(&[0.0, 1.0]) > held.score(&[0.0, -1.0]) + 0.5, "the other input is learned from");
+        }
+    }
+
+    #[test]
+    fn what_may_only_raise_the_answer_still_does() {
+        let held = taught(&[OneSided { input: 0, side: 1.0 }], |&[one, other]| one.max(0.0) + 0.5 * other);
+        assert!(held.score(&[1.0, 0.0]) > held.score(&[-1.0, 0.0]) + 0.5);
     }
 }

@@ -187,7 +187,7 @@ fn written<'a>(drafts: &[Draft<'a>]) -> Vec<Draft<'a>> {
     // A closing and at most two lines of name below it.
     let tail = kept.len().saturating_sub(3).max(1);
     if let Some(cut) = (tail..kept.len())
-        .find(|&cut| is_courtesy(kept[cut].text) && kept[cut + 1..].iter().all(|draft| is_name(draft.text)))
+        .find(|&cut| is_closing(kept[cut].text) && kept[cut + 1..].iter().all(|draft| is_name(draft.text)))
     {
         kept.truncate(cut);
     }
@@ -281,11 +281,30 @@ fn is_courtesy(line: &str) -> bool {
     }
 }
 
+/// `Many thanks`, or `Best regards, Ada Lovelace`: what stands behind the courtesy has to look like a name.
+fn is_closing(line: &str) -> bool {
+    is_courtesy(line)
+        || line.len() <= 120 && !line.contains(is_in_no_name) && {
+            let words: Vec<&str> = line_words(line).collect();
+            let courtesies = words.iter().take_while(|word| has(word, Traits::COURTESY)).count();
+            let (courtesies, name) = words.split_at(courtesies);
+            let is_capitalised = |word: &&str| {
+                let mut letters = word.chars();
+                letters.next().is_some_and(char::is_uppercase) && !letters.next().is_some_and(char::is_uppercase)
+            };
+            courtesies.iter().any(|word| has(word, Traits::CLOSING))
+                && name.len() <= 3
+                && name.iter().all(is_capitalised)
+        }
+}
+
 /// A line that may be a person's name below a closing.
 fn is_name(line: &str) -> bool {
-    line.len() <= 60
-        && line_words(line).count() <= 3
-        && !line.contains(|c: char| c.is_ascii_digit() || ":._/()[]".contains(c))
+    line.len() <= 60 && line_words(line).count() <= 3 && !line.contains(|c| c == '.' || is_in_no_name(c))
+}
+
+fn is_in_no_name(c: char) -> bool {
+    c.is_ascii_digit() || ":_/()[]".contains(c)
 }
 
 /// What follows `Dear Ms Lovelace,`. All of it if nothing does.
@@ -298,12 +317,15 @@ fn after_name(line: &str) -> &str {
     if is_greeting && !rest.is_empty() { rest } else { line }
 }
 
-/// `Dear Ms Lovelace,` alone on its line.
+/// `Good morning`, or `Dear Ms Lovelace,` alone on its line.
 fn is_greeting(line: &str) -> bool {
-    line.len() <= 60
-        && line.ends_with([',', '!', '.', ':'])
-        && line_words(line).next().is_some_and(|word| has(word, Traits::GREETING))
-        && line_words(line).count() <= 4
+    let is_addressed = || {
+        line.len() <= 60
+            && line.ends_with([',', '!', '.', ':'])
+            && line_words(line).next().is_some_and(|word| has(word, Traits::GREETING))
+            && line_words(line).count() <= 4
+    };
+    is_courtesy(line) || is_addressed()
 }
 
 // ---- what it is ------------------------------------------------------------------------------------------------

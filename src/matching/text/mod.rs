@@ -132,7 +132,7 @@ pub(super) struct Reading {
     pub(super) says_something: bool,
     /// The first stack trace.
     pub(super) stack: Option<StackTrace>,
-    /// The sentences as they were written, up to [`MAX_SENTENCES`].
+    /// The sentences as they were written, up to [`MAX_SENTENCES`]; no lines of nothing but courtesy.
     pub(super) sentences: String,
 }
 
@@ -178,18 +178,16 @@ pub(super) fn read_body(body: &str) -> Reading {
     let clean = clean::clean(body);
     let lines = layout::lines(&clean);
     let mut reader = Reader::new(clean.len(), true);
+    let mut sentences = String::new();
     for line in &lines {
-        reader.line(line.text, line.zone);
-    }
-    let mut reading = reader.finish();
-    for line in lines.iter().filter(|line| line.zone.is_prose()) {
-        let room = MAX_SENTENCES.saturating_sub(reading.sentences.len() + 1);
-        if room == 0 {
-            break;
+        let is_told = reader.line(line.text, line.zone);
+        let room = MAX_SENTENCES.saturating_sub(sentences.len() + 1);
+        if is_told && line.zone.is_prose() && room > 0 {
+            sentences.push_str(&line.text[..line.text.floor_char_boundary(room)]);
+            sentences.push(' ');
         }
-        reading.sentences.push_str(&line.text[..line.text.floor_char_boundary(room)]);
-        reading.sentences.push(' ');
     }
+    let mut reading = Reading { sentences, ..reader.finish() };
     if lines.iter().any(|line| line.zone == Zone::Trace) {
         reading.stack = stack::read(lines.iter().map(|line| (line.text, line.zone.is_prose())));
     }

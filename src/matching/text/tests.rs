@@ -121,6 +121,28 @@ fn the_mail_a_customer_answers_is_cut() {
 }
 
 #[test]
+fn greetings_and_who_signed_are_no_part_of_the_message() {
+    for (opening, closing) in [
+        ("Hello,", "Thanks, Ada"),
+        ("Good morning,", "Best regards\nGrace Hopper"),
+        ("Dear Ms Lovelace,", "Many thanks, J. Doe"),
+        ("Guten Morgen", "Viele Grüße, Alan"),
+        ("Hi team", "Cheers"),
+    ] {
+        let reading = read_body(&format!("{opening}\n\nThe widget is grey.\n\n{closing}"));
+        let read = (reading.canonical.as_str(), reading.sentences.trim());
+        assert_eq!(read, ("the widget is grey", "The widget is grey."), "{opening} {closing}");
+    }
+    for kept in
+        ["Thanks, it crashes", "Please help, VPN", "THANKS FIX IT NOW", "Thanks for Android 14", "Thanks\nIt crashes."]
+    {
+        let all = canonical(&format!("The widget is grey.\n{kept}"));
+        assert!(all.len() > "the widget is grey".len(), "{kept}: {all}");
+    }
+    assert_eq!(canonical("Thanks, Ada"), "thanks ada", "a message of nothing else is that");
+}
+
+#[test]
 fn a_fence_that_is_never_closed_is_none() {
     assert_eq!(prose("{code}\nThe widget stays grey after a restart").len(), 4);
 }

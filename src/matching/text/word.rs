@@ -99,11 +99,11 @@ impl Reader {
         }
     }
 
-    /// Reads one line.
-    pub(super) fn line(&mut self, text: &str, zone: Zone) {
+    /// Reads one line; answers whether it was left in.
+    pub(super) fn line(&mut self, text: &str, zone: Zone) -> bool {
         let quiet = !zone.is_prose();
         if self.pieces >= MAX_PIECES || quiet && self.quiet_pieces >= MAX_QUIET_PIECES {
-            return;
+            return false;
         }
         self.zone = zone;
         (self.line_pieces, self.line_courtesies) = (0, 0);
@@ -141,11 +141,12 @@ impl Reader {
             (self.pieces, self.last, self.reading.says_something, self.opening) =
                 (pieces, last, says_something, opening);
             self.held = None;
-            return;
+            return false;
         }
         if quiet {
             self.quiet_pieces += self.line_pieces;
         }
+        true
     }
 
     pub(super) fn finish(mut self) -> Reading {
