@@ -41,7 +41,7 @@ pub(crate) struct EvalArgs {
     /// Put a slip of the hand into every title (into the body where there is none), as people do who type in a hurry.
     #[arg(long)]
     misspelt: bool,
-    /// Send the messages as mails: with a greeting, with thanks, and with a subject that says little or repeats some words.
+    /// Send bare messages as mails: with a greeting, with thanks, and with a subject that says little or repeats some words.
     #[arg(long)]
     as_mails: bool,
     /// Look at every cluster again when the last report has come, and say how many of the proposed merges and splits are
@@ -81,9 +81,9 @@ pub(crate) fn run(args: &EvalArgs, globals: &Globals) -> anyhow::Result<()> {
     };
     let mut labelled = stream::read(&args.file)?;
     if args.as_mails {
-        let mails = stream::as_mails(&labelled);
-        labelled = mails
-            .with_context(|| format!("{} holds more than bare messages: bodies are in mails", args.file.display()))?;
+        labelled = stream::as_mails(&labelled).with_context(|| {
+            format!("--as-mails is for messages without bodies, and {} has some", args.file.display())
+        })?;
     }
     if args.misspelt {
         labelled = stream::misspelt(&labelled);

@@ -5,9 +5,9 @@
 //! A stream of bare messages is learned from once more with a subject, a greeting and thanks around each: else a body would
 //! be the mark of a bug tracker. And each stream is learned from once more without its times, or with made-up ones if it
 //! has none: else a time would be that mark. Of bare messages nearly all repeat what was there, so they are learned from
-//! thinned, too. These further streams only teach how sure to be, not what is nearest: their
-//! subjects and times are drawn by lot. So do the beginnings of all streams, where little is known yet. The same files, in
-//! the same order, give the same weights.
+//! thinned, too. These further streams only teach how sure to be, not what is nearest: their subjects and times are drawn
+//! by lot. So do the beginnings of all streams, where little is known yet. The same files, in the same order, give the same
+//! weights.
 //!
 //! How good weights are is told only by a stream they were not learned from: leave one out, and `hearback eval` that
 //! with `--weights`.
@@ -56,12 +56,12 @@ pub(crate) fn run(args: &TrainArgs, _globals: &Globals) -> anyhow::Result<()> {
         let mut reports = stream::read(file)?;
         reports.truncate(args.most.unwrap_or(usize::MAX));
         let mails = stream::as_mails(&reports);
+        let thinned = stream::thinned(&reports);
         let name = file.display().to_string();
         streams.push((format!("{name} otherwise timed"), true, stream::otherwise_timed(&reports)));
         streams.push((name.clone(), false, reports));
         if let Some(mails) = mails {
-            let reports = &streams[streams.len() - 1].2;
-            streams.push((format!("{name} thinned"), true, stream::thinned(reports)));
+            streams.push((format!("{name} thinned"), true, thinned));
             streams.push((format!("{name} as mails thinned"), true, stream::thinned(&mails)));
             streams.push((format!("{name} as mails otherwise timed"), true, stream::otherwise_timed(&mails)));
             streams.push((format!("{name} as mails"), true, mails));
