@@ -12,6 +12,7 @@ use crate::support::{Caller, Server, a_report, reason, soon};
 
 const LOGO: &str = "The export to PDF crashes when an invoice has a logo";
 const LOGO_TOO: &str = "When there is a logo on an invoice, PDF export crashes";
+const INVOICE: &str = "My invoice shows the wrong VAT rate";
 const BATTERY: &str = "Battery drains overnight on my phone";
 
 fn said(from: &str, text: &str) -> ReportBuilder {
@@ -33,7 +34,7 @@ async fn alike(server: &Server) -> (Report, Report) {
 /// A cluster of two problems. Ben's words came to Ada's by the fingerprint, and Cai's to Ben's; then a person took Ben's
 /// report out, and with it what Cai's hung on.
 async fn of_two_problems(server: &Server) -> (Report, Report) {
-    let ada = server.submit(said("ada@example.org", LOGO).fingerprint("crash-1")).await;
+    let ada = server.submit(said("ada@example.org", INVOICE).fingerprint("crash-1")).await;
     let ben = server.submit(said("ben@example.org", BATTERY).fingerprint("crash-1")).await;
     let cai = server.submit(said("cai@example.org", BATTERY)).await;
     assert_eq!([&ben.cluster_id, &cai.cluster_id], [&ada.cluster_id; 2]);
@@ -283,8 +284,8 @@ async fn law_5_a_no_to_a_split_is_obeyed_for_these_reports() {
     let split = proposals(&server, "SPLIT").await.remove(0);
     let step = server.resolve(&split, Answer::Reject).await.operation.expect("a step");
     assert!(!server.cluster(&ada.cluster_id).await.needs_review);
-    server.submit(said("dan@example.org", LOGO).fingerprint("crash-1")).await;
-    server.submit(said("eve@example.org", LOGO).fingerprint("crash-1")).await;
+    server.submit(said("dan@example.org", INVOICE).fingerprint("crash-1")).await;
+    server.submit(said("eve@example.org", INVOICE).fingerprint("crash-1")).await;
     server.look_again().await;
     assert_eq!(proposals(&server, "SPLIT").await.iter().map(Suggestion::state).collect::<Vec<_>>(), [State::Rejected]);
     assert_eq!(home(&server, &cai).await, ada.cluster_id);
