@@ -237,8 +237,8 @@ fn teach_gate(ranker: &Network, streams: &[&[Lesson]], teaching: &Teaching) -> N
             hidden: 16,
             rounds: teaching.rounds,
             rate: 0.002,
-            decay: 0.1,
-            dropout: 0.15,
+            decay: 0.03,
+            dropout: 0.05,
             seed: teaching.seed + 1 + 1_000 * gate,
             batch: 32,
         };
