@@ -21,6 +21,7 @@ pub(crate) mod metrics;
 pub(crate) mod second_look;
 mod slips;
 pub(crate) mod stream;
+pub(crate) mod variants;
 
 use stream::{CANDIDATES, Labelled};
 
@@ -44,6 +45,9 @@ pub(crate) struct EvalArgs {
     /// Send bare messages as mails: with a greeting, with thanks, and with a subject that says little or repeats some words.
     #[arg(long)]
     as_mails: bool,
+    /// Send bare messages as reports with titles and bodies: one message is the title, the next ones about the same are a mail.
+    #[arg(long, conflicts_with = "as_mails")]
+    titled: bool,
     /// Look at every cluster again when the last report has come, and say how many of the proposed merges and splits are
     /// right.
     #[arg(long)]
@@ -53,17 +57,24 @@ pub(crate) struct EvalArgs {
     embedder: bool,
 }
 
-fn policy(text: &str) -> Result<Policy, String> {
-    let number = |text: &str| match text.parse::<f64>() {
+/// Reads a probability.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn probability(text: &str) -> Result<f64, String> {
+    match text.parse() {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
         _ => Err(format!("{text} is no number from 0 to 1")),
-    };
+    }
+}
+
+fn policy(text: &str) -> Result<Policy, String> {
     let mut policy = Policy::default();
     for part in text.split(',') {
         match part.split_once('=') {
-            Some(("precision", value)) => policy = Policy::for_precision(number(value)?),
-            Some(("attach", value)) => policy.attach = number(value)?,
-            Some(("suggest", value)) => policy.suggest = number(value)?,
+            Some(("precision", value)) => policy = Policy::for_precision(probability(value)?),
+            Some(("attach", value)) => policy.attach = probability(value)?,
+            Some(("suggest", value)) => policy.suggest = probability(value)?,
             _ => return Err(format!("{part} is none of precision=, attach=, suggest=")),
         }
     }
@@ -80,13 +91,14 @@ pub(crate) fn run(args: &EvalArgs, globals: &Globals) -> anyhow::Result<()> {
         Some(path) => stream::weights(path)?,
     };
     let mut labelled = stream::read(&args.file)?;
-    if args.as_mails {
-        labelled = stream::as_mails(&labelled).with_context(|| {
-            format!("--as-mails is for messages without bodies, and {} has some", args.file.display())
+    if args.as_mails || args.titled {
+        let other = if args.as_mails { variants::as_mails(&labelled) } else { variants::titled(&labelled) };
+        labelled = other.with_context(|| {
+            format!("--as-mails and --titled are for messages without bodies, and {} has some", args.file.display())
         })?;
     }
     if args.misspelt {
-        labelled = stream::misspelt(&labelled);
+        labelled = variants::misspelt(&labelled);
     }
     if args.embedder {
         embedded::embed(&mut labelled, &globals.config()?.embedder)?;

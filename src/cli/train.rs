@@ -2,12 +2,15 @@
 //!
 //! Each pass lets the engine place every stream with the weights of the pass before, so that it learns from clusters as
 //! it makes them, with its own mistakes in them; the first pass goes by rules of thumb.
-//! A stream of bare messages is learned from once more with a subject, a greeting and thanks around each: else a body would
-//! be the mark of a bug tracker. And each stream is learned from once more without its times, or with made-up ones if it
-//! has none: else a time would be that mark. Of bare messages nearly all repeat what was there, so they are learned from
-//! thinned, too. These further streams only teach how sure to be, not what is nearest: their subjects and times are drawn
-//! by lot. So do the beginnings of all streams, where little is known yet. The same files, in the same order, give the same
-//! weights.
+//! Each pass attaches from another probability on: where little is attached a problem lies in many small clusters, and a
+//! judge that knows only large ones doubts it, attaches less, and has more to doubt.
+//!
+//! A stream of bare messages is learned from once more with a subject, a greeting and thanks around each, and with titles
+//! and bodies that tell the problem in different words: else a body would be the mark of a bug tracker. And each stream is
+//! learned from once more without its times, or with made-up ones if it has none: else a time would be that mark. Of bare
+//! messages nearly all repeat what was there, so they are learned from thinned, too. These further streams only teach how
+//! sure to be, not what is nearest: their subjects and times are drawn by lot. So do the beginnings of all streams, where
+//! little is known yet. The same files, in the same order, give the same weights.
 //!
 //! How good weights are is told only by a stream they were not learned from: leave one out, and `hearback eval` that
 //! with `--weights`.
@@ -19,7 +22,9 @@ use anyhow::Context as _;
 
 use super::Globals;
 use super::eval::metrics::metrics;
+use super::eval::probability;
 use super::eval::stream::{self, Labelled};
+use super::eval::variants;
 use super::output::print_line;
 use crate::matching::{Lesson, Model, Policy, Teaching, teach};
 
@@ -32,15 +37,12 @@ pub(crate) struct TrainArgs {
     /// Where to write the weights.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How often the streams are placed and learned from.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
-    passes: u32,
     /// Learn from the first so many reports of each stream; from all unless given.
     #[arg(long, value_name = "COUNT")]
     most: Option<usize>,
-    /// From this probability on the engine attaches while it learns.
-    #[arg(long, default_value_t = 0.5)]
-    attach: f64,
+    /// The probability from which on the engine attaches while it learns, for each pass over the streams.
+    #[arg(long, value_name = "PROBABILITY,…", value_delimiter = ',', value_parser = probability, default_values_t = [0.5, 0.9, 0.7])]
+    attach: Vec<f64>,
     /// Another number gives other weights of the same worth.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -55,24 +57,18 @@ pub(crate) fn run(args: &TrainArgs, _globals: &Globals) -> anyhow::Result<()> {
     for file in &args.files {
         let mut reports = stream::read(file)?;
         reports.truncate(args.most.unwrap_or(usize::MAX));
-        let mails = stream::as_mails(&reports);
-        let thinned = stream::thinned(&reports);
-        let name = file.display().to_string();
-        streams.push((format!("{name} otherwise timed"), true, stream::otherwise_timed(&reports)));
-        streams.push((name.clone(), false, reports));
-        if let Some(mails) = mails {
-            streams.push((format!("{name} thinned"), true, thinned));
-            streams.push((format!("{name} as mails thinned"), true, stream::thinned(&mails)));
-            streams.push((format!("{name} as mails otherwise timed"), true, stream::otherwise_timed(&mails)));
-            streams.push((format!("{name} as mails"), true, mails));
+        let name = file.display();
+        for (what, reports) in variants::further(&reports) {
+            streams.push((format!("{name} {what}"), true, reports));
         }
+        streams.push((name.to_string(), false, reports));
     }
-    let policy = Policy { attach: args.attach, ..Policy::default() };
     let teaching = Teaching { seed: args.seed, ..Teaching::default() };
     let mut model = Arc::new(Model::unlearned());
     // What was learned from stays: weights that only know the mistakes of the last ones go to and fro.
     let (mut lessons, mut further): (Vec<Vec<Lesson>>, Vec<Vec<Lesson>>) = (Vec::new(), Vec::new());
-    for pass in 1..=args.passes {
+    for (pass, &attach) in (1..).zip(&args.attach) {
+        let policy = Policy { attach, ..Policy::default() };
         for (name, is_further, reports) in &streams {
             let run = stream::run(reports, policy, Arc::clone(&model), true);
             let found = metrics(&run.cases);

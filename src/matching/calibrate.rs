@@ -3,8 +3,9 @@
 //! The judge's probabilities were learned from other streams, of which each has its own share of duplicates and its own
 //! way of writing; so in a new one they are too high or too low throughout. A person's answers tell by how much. The
 //! answers are fitted by a logistic regression on the log odds of the score (Platt, "Probabilistic outputs for support
-//! vector machines", 1999), with two numbers: a slope and an offset. To begin with the judge is believed: that belief
-//! weighs as much as some sixteen answers, so that the first few move little.
+//! vector machines", 1999), with two numbers: a slope and an offset. To begin with the judge is believed: against a small
+//! offset that belief weighs as much as some sixty answers, so that the first few move little, and against a large one
+//! less and less. Most streams are much like those it learned from; one that is not is soon known for it.
 //!
 //! Only thresholds follow from it ([`Policy::calibrated`](super::Policy::calibrated)). The scores that are stored and
 //! shown stay the judge's own, so that what was learned yesterday does not enter what is learned today.
@@ -41,7 +42,11 @@ impl Default for Calibration {
 /// slope that was fitted there is a bold guess about the scores above it, which attach: so it hardly moves before there are
 /// hundreds of answers.
 const FIRM_SLOPE: f64 = 200.0;
-const FIRM_OFFSET: f64 = 4.0;
+const FIRM_OFFSET: f64 = 16.0;
+/// From about this offset on the belief no longer grows with the square of the offset but in proportion to it. (The
+/// pseudo-Huber loss, which is smooth and convex: Charbonnier and others, "Deterministic edge-preserving regularization in
+/// computed imaging", 1997.)
+const FAR_OFFSET: f64 = 0.25;
 /// A slope near 0 would make every score mean the same.
 const SLOPES: std::ops::RangeInclusive<f64> = 0.2..=5.0;
 /// Scores beyond are as good as these: one answer about a score of 1 must not outweigh all others.
@@ -50,6 +55,12 @@ const SURE: f64 = 0.999;
 const LEAST_STEP: f64 = 1e-12;
 /// The fit is convex and smooth; Newton's steps end long before.
 const STEPS: usize = 50;
+
+/// How much an offset is disbelieved; and by how much more with each step, and with each step of that.
+fn disbelief(offset: f64) -> [f64; 3] {
+    let root = (1.0 + (offset / FAR_OFFSET).powi(2)).sqrt();
+    [FIRM_OFFSET * FAR_OFFSET * FAR_OFFSET * (root - 1.0), FIRM_OFFSET * offset / root, FIRM_OFFSET / root.powi(3)]
+}
 
 fn log_odds(probability: f64) -> f64 {
     let probability = probability.clamp(1.0 - SURE, SURE);
@@ -76,13 +87,13 @@ impl Calibration {
                 // -ln of the probability of this answer, without overflow.
                 z.max(0.0) - z * same + (-z.abs()).exp().ln_1p()
             });
-            let belief = FIRM_SLOPE * (fitted.slope - 1.0).powi(2) + FIRM_OFFSET * fitted.offset.powi(2);
-            of_answers.sum::<f64>() + belief / 2.0
+            of_answers.sum::<f64>() + FIRM_SLOPE * (fitted.slope - 1.0).powi(2) / 2.0 + disbelief(fitted.offset)[0]
         };
         let descend = |mut fitted: Self, slope_moves: bool| {
             for _ in 0..STEPS {
-                let mut gradient = [FIRM_SLOPE * (fitted.slope - 1.0), FIRM_OFFSET * fitted.offset];
-                let [mut aa, mut ab, mut bb] = [FIRM_SLOPE, 0.0, FIRM_OFFSET];
+                let [_, of_offset, curvature] = disbelief(fitted.offset);
+                let mut gradient = [FIRM_SLOPE * (fitted.slope - 1.0), of_offset];
+                let [mut aa, mut ab, mut bb] = [FIRM_SLOPE, 0.0, curvature];
                 for &(x, same) in &points {
                     let p = logistic(fitted.slope * x + fitted.offset);
                     let weight = p * (1.0 - p);
@@ -158,6 +169,14 @@ mod tests {
         assert!(few.probability(0.5) > 0.3, "{few:?}");
         // And of scores that are higher, more are right than of lower ones.
         assert!(many.probability(0.8) > many.probability(0.5));
+    }
+
+    #[test]
+    fn a_little_that_answers_say_otherwise_is_doubted_and_much_is_soon_believed() {
+        let little = Calibration::fit(&answers(0.5, 28, 22));
+        assert!((0.505..0.535).contains(&little.probability(0.5)), "{little:?}");
+        let much = Calibration::fit(&answers(0.2, 45, 5));
+        assert!((0.75..0.9).contains(&much.probability(0.2)), "{much:?}");
     }
 
     #[test]

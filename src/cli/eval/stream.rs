@@ -14,9 +14,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::metrics::Case;
-use super::slips::misspell;
 use crate::domain::id::{ClusterId, ReportId};
-use crate::matching::{Decision, Dice, Embedding, Features, Index, Lesson, Model, Policy, Text, said};
+use crate::matching::{Decision, Embedding, Features, Index, Lesson, Model, Policy, Text, said};
 
 /// Candidates asked for.
 pub(crate) const CANDIDATES: usize = 50;
@@ -29,12 +28,12 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 pub(crate) struct Labelled {
     pub(crate) id: String,
     #[serde(default)]
-    title: String,
+    pub(super) title: String,
     #[serde(default)]
-    body: String,
+    pub(super) body: String,
     #[serde(default)]
-    created_at: Option<String>,
-    truth: String,
+    pub(super) created_at: Option<String>,
+    pub(super) truth: String,
     /// What an embedder said of it, if one was asked.
     #[serde(skip)]
     pub(crate) embedding: Option<Embedding>,
@@ -85,74 +84,11 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Labelled>> {
     Ok(reports)
 }
 
-/// So many reports come in equally quick succession where times are made up; seconds between them, at least and at most.
-const AS_BUSY: usize = 150;
-const QUICKEST: f64 = 2.0;
-const SLOWEST: f64 = 100_000.0;
-
 /// So many reports of a tenant are its beginning, and of so many of a stream the beginnings are looked at.
 const YOUNG: usize = 60;
 const MOST_YOUNG: usize = 3_000;
 
-/// One in so many reports is kept where a stream is thinned.
-const THINNED: usize = 6;
-
-/// What stands around a message in a mail. It says nothing.
-const SUBJECTS: [&str; 5] = ["Question", "Problem", "Help needed", "Support request", "App problem"];
-const OPENINGS: [&str; 5] = ["Hello,", "Hi team,", "Dear support,", "Good morning,", "Hi,"];
-const CLOSINGS: [&str; 5] = ["Thanks, Ada", "Best regards\nGrace", "Thank you!", "Kind regards,\nAlan", "Cheers"];
-
-/// The same stream as mails, if it is one of bare messages: customers write both.
-pub(crate) fn as_mails(reports: &[Labelled]) -> Option<Vec<Labelled>> {
-    let is_bare = reports.iter().all(|report| report.body.is_empty());
-    is_bare.then(|| reports.iter().enumerate().map(|(at, report)| report.as_mail(at)).collect())
-}
-
-/// A stream of fewer customers: some of its reports, drawn by lot. Less of it repeats.
-pub(crate) fn thinned(reports: &[Labelled]) -> Vec<Labelled> {
-    let mut dice = Dice::new(reports.len() as u64);
-    reports.iter().filter(|_| dice.below(THINNED) == 0).cloned().collect()
-}
-
-/// The same stream without its times, if it has any; else with made-up ones: when a report is from must not tell the judge
-/// how many of its kind are duplicates.
-pub(crate) fn otherwise_timed(reports: &[Labelled]) -> Vec<Labelled> {
-    let is_timed = reports.iter().any(|report| report.created_at.is_some());
-    let mut dice = Dice::new(reports.len() as u64);
-    let (mut time, mut gap) = (1_500_000_000.0, 1.0);
-    let mut other = Vec::with_capacity(reports.len());
-    for (at, report) in reports.iter().enumerate() {
-        if at % AS_BUSY == 0 {
-            gap = QUICKEST * (SLOWEST / QUICKEST).powf(f64::from(dice.unit()));
-        }
-        time += gap * 2.0 * f64::from(dice.unit());
-        let created_at = DateTime::from_timestamp(time as i64, 0).filter(|_| !is_timed).map(|time| time.to_rfc3339());
-        other.push(Labelled { created_at, ..report.clone() });
-    }
-    other
-}
-
-/// The same stream with a slip of the hand in every text: in its title, or in its body if it has none.
-pub(crate) fn misspelt(reports: &[Labelled]) -> Vec<Labelled> {
-    let mut dice = Dice::new(reports.len() as u64);
-    let mut misspelt = reports.to_vec();
-    for report in &mut misspelt {
-        let said = if report.title.is_empty() { &mut report.body } else { &mut report.title };
-        *said = misspell(said, &mut dice);
-    }
-    misspelt
-}
-
 impl Labelled {
-    fn as_mail(&self, at: usize) -> Self {
-        let title = match SUBJECTS.get(at * 7 % 12) {
-            Some(&subject) => subject.to_owned(),
-            None => self.title.split_whitespace().skip(at % 3).take(4).collect::<Vec<_>>().join(" "),
-        };
-        let body = format!("{}\n\n{}\n\n{}", OPENINGS[at % 5], self.title, CLOSINGS[at * 3 % 5]);
-        Self { title, body, embedding: None, ..self.clone() }
-    }
-
     fn seconds(&self) -> Option<i64> {
         Some(DateTime::parse_from_rfc3339(self.created_at.as_deref()?).ok()?.timestamp())
     }
@@ -275,7 +211,7 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matching::{Order, Space};
+    use crate::matching::{Dice, Order, Space};
 
     #[test]
     fn what_an_embedder_says_of_a_stream_is_gone_by() {
