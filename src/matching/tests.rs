@@ -1,6 +1,7 @@
 //! What the matcher promises as a whole.
 
 mod second;
+mod titled;
 
 use std::collections::BTreeSet;
 
