@@ -58,20 +58,19 @@ pub(crate) fn titled(reports: &[Labelled]) -> Option<Vec<Labelled>> {
         return None;
     }
     let mut dice = Dice::new(reports.len() as u64);
-    let mut begun: HashMap<&str, (&str, Vec<&str>)> = HashMap::new();
+    // The messages of each truth that make the next report of it.
+    let mut told: HashMap<&str, Vec<&str>> = HashMap::new();
     let mut titled = Vec::new();
     for (at, report) in reports.iter().enumerate() {
-        let Some((title, mut sentences)) = begun.remove(report.truth.as_str()) else {
-            begun.insert(&report.truth, (&report.title, Vec::new()));
-            continue;
-        };
-        sentences.push(&report.title);
-        if sentences.len() < MOST_SENTENCES && dice.below(MOST_SENTENCES) > 0 {
-            begun.insert(&report.truth, (title, sentences));
-            continue;
+        let messages = told.entry(&report.truth).or_default();
+        messages.push(&report.title);
+        let [title, sentences @ ..] = &messages[..] else { continue };
+        let goes_on = sentences.len() < MOST_SENTENCES && (sentences.is_empty() || dice.below(MOST_SENTENCES) > 0);
+        if !goes_on {
+            let (title, body) = ((*title).to_owned(), mail(&sentences.join(". "), at));
+            titled.push(Labelled { title, body, embedding: None, ..report.clone() });
+            messages.clear();
         }
-        let body = mail(&sentences.join(". "), at);
-        titled.push(Labelled { title: title.to_owned(), body, embedding: None, ..report.clone() });
     }
     Some(titled)
 }
