@@ -42,6 +42,9 @@ pub(crate) struct EvalArgs {
     /// Put a slip of the hand into every title (into the body where there is none), as people do who type in a hurry.
     #[arg(long)]
     misspelt: bool,
+    /// Let half of the problems show an error code, which some of their reports tell; every other code is that of two problems.
+    #[arg(long)]
+    coded: bool,
     /// Send bare messages as mails: with a greeting, with thanks, and with a subject that says little or repeats some words.
     #[arg(long)]
     as_mails: bool,
@@ -91,6 +94,9 @@ pub(crate) fn run(args: &EvalArgs, globals: &Globals) -> anyhow::Result<()> {
         Some(path) => stream::weights(path)?,
     };
     let mut labelled = stream::read(&args.file)?;
+    if args.coded {
+        labelled = variants::coded(&labelled);
+    }
     if args.as_mails || args.titled {
         let other = if args.as_mails { variants::as_mails(&labelled) } else { variants::titled(&labelled) };
         labelled = other.with_context(|| {

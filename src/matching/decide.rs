@@ -84,7 +84,7 @@ const LEAD: f64 = 2.0;
 /// What near twins need of the probability that others need; but their doubt is never more than so many times as large,
 /// lest somebody who wants hardly any mistake gets these.
 const TWIN_SHARE: f64 = 0.8;
-const TWIN_DOUBT: f64 = 2.7;
+const TWIN_DOUBT: f64 = 2.5;
 /// Who reported a problem and writes again writes about the same one so many times more often, by the odds, than somebody
 /// else. Of somebody with several problems what is above once is shared among them: a reseller who reports every day says
 /// no more by that. A rule of thumb: no stream to learn from tells who reports.

@@ -233,7 +233,7 @@ fn weigh(title: &Reading, body: &Reading, title_leads: bool) -> (Box<[Term]>, Bo
         let count = &mut counted[slots[slot] as usize - 1];
         // The same text read as a piece here and whole there counts as the stronger.
         count.kind = count.kind.max(token.kind);
-        // A number or a platform tells reports apart, whatever else the title says.
+        // A number, a platform or a file format tells reports apart, whatever else the title says.
         count.head |= match in_title {
             true => title_leads || token.kind != Kind::Word,
             false => !title_leads && place < title_length + HEAD_TOKENS,
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn a_signature_changes_only_with_the_version() {
         let features = of("Re: FooException on save", "Hi team,\nOrder #4711 fails with E1234 since v2.4.1.\nThanks");
-        assert_eq!(features.signature().to_string(), "v7:9db69e5f595ec275c7557fa8d3425107");
+        assert_eq!(features.signature().to_string(), "v8:9db69e5f595ec275c7557fa8d3425107");
     }
 
     #[test]

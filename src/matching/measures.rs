@@ -89,7 +89,7 @@ pub(super) const COUNT: usize = Measure::Repeats as usize + 1;
 
 /// Measures of which more can only speak for the same problem, whatever else is measured. In a stream where equal titles are
 /// mostly chores, a judge that is free to would learn that a title is alike by chance.
-pub(super) const SPEAK_FOR: [Measure; 11] = [
+pub(super) const SPEAK_FOR: [Measure; 12] = [
     Measure::Whole,
     Measure::Title,
     Measure::Contained,
@@ -97,6 +97,7 @@ pub(super) const SPEAK_FOR: [Measure; 11] = [
     Measure::Aligned,
     Measure::Strong,
     Measure::RarestShared,
+    Measure::TellingNames,
     Measure::NumbersShared,
     Measure::FacetsShared,
     Measure::SameStack,

@@ -16,7 +16,7 @@
 //!    ordinary to both, and they learned from every stream with times and without: times put candidates in order, and
 //!    say nothing of how many reports are duplicates.
 //! 5. **Decision.** The probability is held against the tenant's thresholds ([`Policy`]): `ATTACH`, `SUGGEST`, `NEW`.
-//!    Different numbers, platforms or error codes in the titles never attach, however probable it is (`decide`).
+//!    Different numbers, platforms, file formats or error codes in the titles never attach, however probable it is (`decide`).
 //! 6. **People.** What a person said bars clusters before the judgement and breaks ties in it: see `decide`.
 //!
 //! What is placed is looked at a second time, when the past has grown: which clusters may be one problem (`alike`), and
@@ -83,4 +83,4 @@ pub use snapshot::{SnapshotError, Stamp};
 
 /// The version of normalisation, signature and scorer together. Stored with what they decided; raising it never
 /// regroups old memberships by itself.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;

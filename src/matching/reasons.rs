@@ -61,7 +61,7 @@ const GROUPS: &[(&str, &[usize], &str)] = &[
     (
         "differing_platforms",
         &[M::FacetsDiffer as usize, M::FacetsShared as usize],
-        "the titles name no different platforms",
+        "the titles name no different platforms or file formats",
     ),
     ("differing_codes", &[M::CodesDiffer as usize], "the titles name no different error codes"),
     (
@@ -144,7 +144,7 @@ fn detail(name: &str, measures: &Measures, [shared, strong]: &[String; 2]) -> St
         "meaning" => format!("they mean the same to {:.0} %", percent(M::Cosine)),
         "strong_terms" => strong.clone(),
         "differing_numbers" => differs(M::NumbersDiffer, "numbers or versions"),
-        "differing_platforms" => differs(M::FacetsDiffer, "platforms"),
+        "differing_platforms" => differs(M::FacetsDiffer, "platforms or file formats"),
         "differing_codes" => differs(M::CodesDiffer, "error codes"),
         "time" if !measures.get(M::Days).is_nan() => {
             format!("the other came {:.0} days before", measures.get(M::Days).exp_m1())

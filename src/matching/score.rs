@@ -3,7 +3,7 @@
 //! The ground is BM25F made symmetric: each term counts its idf times its saturated weight in either text, and the sum
 //! over shared terms is divided by the geometric mean of what each text would score against itself. So a text is like
 //! itself with 1, and a long text is not like everything. Upon that a few adjustments that a person can follow: how
-//! alike the titles are, shared codes and identifiers, and numbers, platforms or codes that differ.
+//! alike the titles are, shared codes and identifiers, and numbers, platforms, file formats or codes that differ.
 
 use super::features::{Features, MAX_TERMS};
 use super::lexical::{Document, Lexicon, Places, Query};
@@ -20,7 +20,7 @@ const STRONG_BONUS: f64 = 0.10;
 const STRONG_HALF: f64 = 8.0;
 /// What different numbers or versions in the titles take away: JDK 13 is not JDK 14.
 const NUMBERS_DIFFER: f64 = 0.25;
-/// What different platforms in the titles take away.
+/// What different platforms or file formats in the titles take away.
 const FACETS_DIFFER: f64 = 0.20;
 /// What different error codes anywhere take away.
 const CODES_DIFFER: f64 = 0.15;
@@ -301,7 +301,7 @@ impl Comparison {
         self.telling_names == 0 && (self.telling_words == 0 || 3 * self.telling_words + self.generic_words < 5)
     }
 
-    /// Whether a number, a platform or a code differs.
+    /// Whether a number, a platform, a file format or a code differs.
     pub(super) fn is_contradicted(&self) -> bool {
         self.numbers_differ || self.facets_differ || self.codes_differ
     }

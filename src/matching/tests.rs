@@ -268,6 +268,23 @@ fn a_catch_phrase_or_a_platform_does_not_attach() {
     }
 }
 
+/// What is fixed for one file format is not fixed for another.
+#[test]
+fn another_file_format_does_not_attach_and_the_same_one_does_however_it_is_called() {
+    let index =
+        index(&[EXPORT, "Invoices are empty when I download them as Excel", "The gallery does not take jpg files"]);
+    for text in [
+        "App crashes when I export to Excel",
+        "Invoices are empty when I download them as CSV",
+        "The gallery does not take png files",
+    ] {
+        let placement = index.place(&title(text));
+        assert!(!matches!(placement.decision, Decision::Attach { .. }), "{text}: {placement:?}");
+    }
+    assert_eq!(attached(&index, "invoices are empty if I download them as xlsx"), Some(cluster(2)));
+    assert_eq!(attached(&index, "the gallery does not take JPEG files!"), Some(cluster(3)));
+}
+
 #[test]
 fn two_products_never_match_and_an_unknown_one_only_suggests() {
     let index = index(&[EXPORT]);

@@ -1,5 +1,5 @@
 //! What the matcher knows about single words before it has read any report: which say nothing, which every customer
-//! says, which name a platform, which mean the same, and how an English ending is taken off.
+//! says, which name a platform or a file format, which mean the same, and how an English ending is taken off.
 //!
 //! The lists are short on purpose. They carry a young stream until its own frequencies speak; they are no dictionary.
 
@@ -45,10 +45,11 @@ const GENERIC: &str = "\
     complaint inquiry enquiry assistance asap fehler hilfe frage anfrage dringend problema ayuda consulta urgente aide \
     geht funktioniert fonctionne funciona erreur";
 
-/// Names of what a report is about when the rest of the sentence is the same: iOS or Android, Mac or Windows.
+/// Names of what a report is about when the rest of the sentence is the same: iOS or Android, Mac or Windows, an export to
+/// PDF or to CSV.
 const FACETS: &str = "\
     android ios iphone ipad windows mac macos osx linux ubuntu debian fedora chrome firefox safari edge opera tizen \
-    blackberry";
+    blackberry pdf pdfs csv excel xls xlsx powerpoint pptx docx epub xml json html png jpeg jpg gif svg heic";
 
 /// Everyday words for the same thing: each first one is read as the second.
 const SAME: &[(&str, &str)] = &[
@@ -60,6 +61,11 @@ const SAME: &[(&str, &str)] = &[
     ("hung", "freeze"),
     ("froze", "freeze"),
     ("frozen", "freeze"),
+    ("pdfs", "pdf"),
+    ("xls", "excel"),
+    ("xlsx", "excel"),
+    ("pptx", "powerpoint"),
+    ("jpg", "jpeg"),
     ("pic", "image"),
     ("picture", "image"),
     ("photo", "image"),
@@ -159,7 +165,7 @@ impl Traits {
     pub(super) const QUESTION: Self = Self(1 << 1);
     /// It says no.
     pub(super) const NEGATION: Self = Self(1 << 2);
-    /// It names a platform.
+    /// It names a platform or a file format.
     pub(super) const FACET: Self = Self(1 << 3);
     /// It belongs to a greeting, thanks or a closing.
     pub(super) const COURTESY: Self = Self(1 << 4);

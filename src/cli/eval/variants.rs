@@ -19,6 +19,11 @@ const THINNED: usize = 6;
 /// Messages that are one body, at most.
 const MOST_SENTENCES: usize = 3;
 
+/// Of so many problems in a row one shows an error code of its own and two share one: a code is often of what failed (a
+/// payment, a connection), not of why. One in so many of their messages tells it.
+const CODES_IN: usize = 6;
+const TELL_CODES: usize = 2;
+
 /// What stands around a message in a mail. It says nothing.
 const SUBJECTS: [&str; 5] = ["Question", "Problem", "Help needed", "Support request", "App problem"];
 const OPENINGS: [&str; 5] = ["Hello,", "Hi team,", "Dear support,", "Good morning,", "Hi,"];
@@ -33,9 +38,10 @@ pub(crate) fn further(reports: &[Labelled]) -> Vec<(&'static str, Vec<Labelled>)
         further.push(("as mails, otherwise timed", otherwise_timed(&mails)));
         further.push(("as mails", mails));
     }
-    if let Some(titled) = titled(reports) {
+    if let (Some(coded), Some(titled)) = (titled(&coded(reports)), titled(reports)) {
         further.push(("titled, thinned", thinned(&titled)));
         further.push(("titled, otherwise timed", otherwise_timed(&titled)));
+        further.push(("coded, titled", coded));
         further.push(("titled", titled));
     }
     further
@@ -73,6 +79,42 @@ pub(crate) fn titled(reports: &[Labelled]) -> Option<Vec<Labelled>> {
         }
     }
     Some(titled)
+}
+
+/// The same stream with error codes in the titles of some of its reports: half of its problems show one.
+pub(crate) fn coded(reports: &[Labelled]) -> Vec<Labelled> {
+    let mut dice = Dice::new(reports.len() as u64);
+    let mut problems: HashMap<&str, usize> = HashMap::new();
+    let mut coded = Vec::with_capacity(reports.len());
+    for report in reports {
+        let next = problems.len();
+        let code = code_of(*problems.entry(&report.truth).or_insert(next));
+        let title = match code.filter(|_| dice.below(TELL_CODES) == 0) {
+            None => report.title.clone(),
+            Some(code) => match dice.below(3) {
+                0 => format!("{} ({code})", report.title),
+                1 => format!("{}: error {code}", report.title),
+                _ => format!("{code}: {}", report.title),
+            },
+        };
+        coded.push(Labelled { title, embedding: None, ..report.clone() });
+    }
+    coded
+}
+
+/// The error code that a problem shows, if any.
+fn code_of(problem: usize) -> Option<String> {
+    let (group, place) = (problem / CODES_IN, problem % CODES_IN);
+    let number = match place {
+        0 => 1_005 + 37 * group,
+        1 | 4 => 1_020 + 37 * group,
+        _ => return None,
+    };
+    Some(match group % 3 {
+        0 => format!("E{number}"),
+        1 => format!("ERR-{number}"),
+        _ => format!("0x8007{number:04X}"),
+    })
 }
 
 /// A stream of fewer customers: some of its reports, drawn by lot. Less of it repeats.
@@ -121,6 +163,8 @@ fn mail(said: &str, at: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn message(at: usize) -> Labelled {
@@ -152,10 +196,32 @@ mod tests {
     }
 
     #[test]
+    fn a_code_is_told_by_some_reports_of_its_problem_and_shared_by_two_problems_at_most() {
+        let message = |at: usize| Labelled { truth: (at % 24).to_string(), ..message(at) };
+        let messages: Vec<Labelled> = (0..480).map(message).collect();
+        let (mut told, mut problems) = (HashMap::<String, usize>::new(), HashMap::<String, HashSet<&str>>::new());
+        let coded = coded(&messages);
+        for (report, message) in coded.iter().zip(&messages) {
+            assert!(report.title.contains(&message.title), "what was said is still said: {}", report.title);
+            let code = report.title.replace(&message.title, "").replace("error", "");
+            let code = code.trim_matches(|c: char| !c.is_alphanumeric());
+            if !code.is_empty() {
+                *told.entry(report.truth.clone()).or_default() += 1;
+                problems.entry(code.to_owned()).or_default().insert(&report.truth);
+            }
+        }
+        assert_eq!(told.len(), 12, "half of the problems show a code: {told:?}");
+        assert!(told.values().all(|&told| (3..20).contains(&told)), "some of the reports tell it: {told:?}");
+        let mut shared: Vec<usize> = problems.values().map(HashSet::len).collect();
+        shared.sort_unstable();
+        assert_eq!(shared, [1, 1, 1, 1, 2, 2, 2, 2]);
+    }
+
+    #[test]
     fn a_stream_with_bodies_only_has_other_times() {
         let names = |reports: &[Labelled]| further(reports).iter().map(|(name, _)| *name).collect::<Vec<_>>();
         let messages: Vec<Labelled> = (0..12).map(message).collect();
-        assert_eq!(names(&messages).len(), 8);
+        assert_eq!(names(&messages).len(), 9);
         assert_eq!(names(&titled(&messages).expect("no message has a body")), ["otherwise timed"]);
     }
 }

@@ -242,7 +242,7 @@ impl Index {
             } else if near.comparison.has_little_evidence() {
                 ("little_evidence", "they share little more than everyday words")
             } else {
-                ("contradiction", "a number, a platform or an error code differs")
+                ("contradiction", "a number, a platform, a file format or an error code differs")
             };
             signals.push(Signal { name, weight: capped, detail: detail.to_owned() });
         }

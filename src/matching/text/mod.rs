@@ -45,7 +45,7 @@ pub(super) enum Kind {
     Part,
     /// A small number or a version: weak when shared, telling when different.
     Number,
-    /// The name of a platform.
+    /// The name of a platform or of a file format.
     Facet,
     /// An identifier or an exception's name, whole.
     Identifier,

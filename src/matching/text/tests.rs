@@ -312,7 +312,8 @@ fn codes_exceptions_and_identifiers_stay_strong() {
 
 #[test]
 fn a_script_without_spaces_gives_pairs_of_characters() {
-    assert_eq!(kinds("アプリPDF", Kind::Word), ["アプ", "プリ", "pdf"]);
+    assert_eq!(kinds("アプリPDF", Kind::Word), ["アプ", "プリ"]);
+    assert_eq!(kinds("アプリPDF", Kind::Facet), ["pdf"]);
     assert_eq!(kinds("字", Kind::Word), ["字"]);
 }
 

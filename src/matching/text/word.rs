@@ -261,7 +261,7 @@ impl Reader {
             _ => {}
         }
         if traits.any(Traits::FACET) {
-            self.push_token(word, Kind::Facet);
+            self.push_token(words::same(word).unwrap_or(word), Kind::Facet);
         } else if pieces == 0 && traits.any(Traits::QUESTION) {
             self.push_token(&format!("?{word}"), Kind::Function);
         } else if traits.any(Traits::NEGATION) {
