@@ -6,11 +6,12 @@
 //! judge that knows only large ones doubts it, attaches less, and has more to doubt.
 //!
 //! A stream of bare messages is learned from once more with a subject, a greeting and thanks around each, and with titles
-//! and bodies that tell the problem in different words: else a body would be the mark of a bug tracker. And each stream is
-//! learned from once more without its times, or with made-up ones if it has none: else a time would be that mark. Of bare
-//! messages nearly all repeat what was there, so they are learned from thinned, too. These further streams only teach how
-//! sure to be, not what is nearest: their subjects and times are drawn by lot. So do the beginnings of all streams, where
-//! little is known yet. The same files, in the same order, give the same weights.
+//! and bodies that tell the problem in different words: else a body would be the mark of a bug tracker. Some of the latter
+//! tell error codes: nothing else would teach what a shared one is worth. And each stream is learned from once more without
+//! its times, or with made-up ones if it has none: else a time would be that mark. Of bare messages nearly all repeat what
+//! was there, so they are learned from thinned, too. These further streams only teach how sure to be, not what is nearest:
+//! their subjects, codes and times are drawn by lot. So do the beginnings of all streams, where little is known yet. The
+//! same files, in the same order, give the same weights.
 //!
 //! How good weights are is told only by a stream they were not learned from: leave one out, and `hearback eval` that
 //! with `--weights`.
